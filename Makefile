@@ -1,0 +1,54 @@
+# make run and make test are all one needs; make help lists the rest.
+
+GO      ?= go
+VERSION ?=
+LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
+
+# The packages whose tests run in process. The tests in e2e start the built server.
+UNIT = $(shell $(GO) list ./... 2>/dev/null | grep -v '/e2e')
+
+.NOTPARALLEL:
+.PHONY: help run build test deps lint unit race e2e conformance fuzz-smoke stress bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: build ## build and start the server, data in ./data
+	bin/pgcache serve --data-dir ./data
+
+build: ## build bin/pgcache
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/pgcache ./cmd/pgcache
+
+test: deps lint unit race e2e ## everything CI runs; installs what it needs (Debian)
+
+deps: ## install what the tests need
+	scripts/install-test-deps.sh
+
+lint: ## go vet, and the rules of the house (layout_test.go)
+	$(GO) vet ./...
+	$(GO) test -count=1 .
+
+unit: ## tests in process
+	$(GO) test $(UNIT)
+
+race: ## the same with the race detector
+	$(GO) test -race $(UNIT)
+
+e2e: deps ## the built server driven by psql, pgx, psycopg and node-postgres; restarts and crashes
+	$(GO) test -count=1 -timeout 20m ./e2e/...
+
+conformance: deps ## wire transcripts against pgcache and against a real PostgreSQL
+	$(GO) test -count=1 -v -run '^TestWire' ./e2e
+
+fuzz-smoke: ## every fuzz target for a few seconds
+	scripts/fuzz-smoke.sh
+
+stress: ## model, crash and race tests again and again
+	$(GO) test -race -count=10 -timeout 60m $(UNIT)
+	E2E_RACE=1 $(GO) test -count=3 -timeout 60m ./e2e
+
+bench: build ## speed against a server that answers a constant, and in process
+	$(GO) run ./e2e/bench $(BENCHFLAGS)
+
+clean: ## remove what make built (not ./data)
+	rm -rf bin e2e/node/node_modules

@@ -1,0 +1,247 @@
+// Package arena stores byte chunks of any size outside the sight of the garbage
+// collector: log-structured memory (Rumble et al., "Log-structured Memory for DRAM-based
+// Storage", FAST 2014). Chunks are appended to segments; a segment whose chunks are all
+// gone is reused, and one that is mostly gone is evacuated by its owner (Evacuate). There
+// are no size classes: a change in the sizes stored strands no memory, and evacuation
+// bounds the waste.
+//
+// An Arena belongs to one shard and is guarded by that shard's lock. With the lock held
+// shared: Data and Pin. Without it: Chunk.Unpin, and reading or writing the data of a
+// chunk one has pinned. All else needs the lock held exclusively.
+//
+// Invariants:
+//
+//	A1  A chunk's bytes stay where they are and are not reused while its reference count
+//	    is above zero. Alloc gives the owner one reference, Pin adds one.
+//	A2  LiveBytes is the sum of the sizes of chunks with references.
+//	A3  Whoever drops the last reference reclaims the chunk: Drop does, and a caller of
+//	    Unpin that is told so must call Reclaim under the lock.
+package arena
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// Ref names a chunk of an arena: segment number and offset of its data. Zero names none.
+type Ref uint64
+
+func makeRef(segment, offset int) Ref { return Ref(segment)<<32 | Ref(offset) }
+func (r Ref) segment() int            { return int(r >> 32) }
+func (r Ref) offset() int             { return int(uint32(r)) }
+
+// Chunk is the header in front of a chunk's data.
+type Chunk struct {
+	size uint32 // header and data, a multiple of align
+	refs atomic.Int32
+}
+
+// Overhead is the size of the header, in bytes; align is that of every chunk.
+const (
+	Overhead = int(unsafe.Sizeof(Chunk{}))
+	align    = 8
+)
+
+// Size is what a chunk with n bytes of data takes, in bytes.
+func Size(n int) int { return (n + Overhead + align - 1) &^ (align - 1) }
+
+// dedicatedShare: a chunk above segment/dedicatedShare gets a mapping of its own. A sealed
+// segment is then at least 15/16 used, so evacuating one that is 7/8 full gains room.
+const dedicatedShare = 16
+
+// DataBytesMax is the largest chunk: its size must fit Chunk.size.
+const DataBytesMax = 1<<31 - 1
+
+// Unpin gives a reference back and reports that it was the last: the caller must then
+// take the shard's lock and call Arena.Reclaim.
+func (c *Chunk) Unpin() bool { return c.refs.Add(-1) == 0 }
+
+// Arena is the memory of one shard.
+type Arena struct {
+	pool      *Pool
+	segments  []segment // by number; number 0 is never used
+	vacant    []int     // numbers without memory
+	head      int       // the segment being filled; 0: none
+	dedicated int       // chunks above this size get a mapping of their own
+	live      int64
+	resident  int64
+}
+
+type segment struct {
+	data []byte
+	used int // bytes handed out; chunks lie one after the other in data[:used]
+	live int // the part of used that has references
+	own  bool
+	// evacuated: what is left is pinned by readers only.
+	evacuated bool
+}
+
+// New returns an empty arena over pool.
+func New(pool *Pool) *Arena {
+	return &Arena{pool: pool, segments: make([]segment, 1), dedicated: pool.segmentBytes / dedicatedShare}
+}
+
+// LiveBytes is the size of all chunks with references, headers included.
+func (a *Arena) LiveBytes() int64 { return a.live }
+
+// ResidentBytes is the memory the arena holds.
+func (a *Arena) ResidentBytes() int64 { return a.resident }
+
+// Alloc makes a chunk for n bytes, whose content is undefined, with one reference.
+func (a *Arena) Alloc(n int) (Ref, error) {
+	size := Size(n)
+	if size > a.dedicated {
+		data, err := a.pool.pages(size)
+		if err != nil {
+			return 0, err
+		}
+		return a.place(a.add(segment{data: data, own: true}), size), nil
+	}
+	if a.head == 0 || len(a.segments[a.head].data)-a.segments[a.head].used < size {
+		data, err := a.pool.segment()
+		if err != nil {
+			return 0, err
+		}
+		full := a.head
+		a.head = a.add(segment{data: data})
+		a.releaseIfEmpty(full)
+	}
+	return a.place(a.head, size), nil
+}
+
+func (a *Arena) add(s segment) int {
+	a.resident += int64(len(s.data))
+	if n := len(a.vacant); n > 0 {
+		number := a.vacant[n-1]
+		a.vacant = a.vacant[:n-1]
+		a.segments[number] = s
+		return number
+	}
+	a.segments = append(a.segments, s)
+	return len(a.segments) - 1
+}
+
+func (a *Arena) place(number, size int) Ref {
+	s := &a.segments[number]
+	ref := makeRef(number, s.used+Overhead)
+	s.used += size
+	s.live += size
+	a.live += int64(size)
+	c := a.chunk(ref)
+	c.size = uint32(size)
+	c.refs.Store(1)
+	return ref
+}
+
+func (a *Arena) chunk(ref Ref) *Chunk {
+	return (*Chunk)(unsafe.Pointer(&a.segments[ref.segment()].data[ref.offset()-Overhead]))
+}
+
+// Data is the chunk's data, with up to align-1 bytes more than asked of Alloc.
+func (a *Arena) Data(ref Ref) []byte {
+	data := a.segments[ref.segment()].data
+	offset := ref.offset()
+	size := (*Chunk)(unsafe.Pointer(&data[offset-Overhead])).size
+	return data[offset : offset-Overhead+int(size)]
+}
+
+// SizeOf is what the chunk takes, header included.
+func (a *Arena) SizeOf(ref Ref) int { return int(a.chunk(ref).size) }
+
+// Pin adds a reference, so that the data outlive the lock.
+func (a *Arena) Pin(ref Ref) *Chunk {
+	c := a.chunk(ref)
+	c.refs.Add(1)
+	return c
+}
+
+// Drop gives a reference back and reclaims the chunk if it was the last, which it reports.
+func (a *Arena) Drop(ref Ref) bool {
+	if !a.chunk(ref).Unpin() {
+		return false
+	}
+	a.Reclaim(ref)
+	return true
+}
+
+// Reclaim frees a chunk whose last reference is gone.
+func (a *Arena) Reclaim(ref Ref) {
+	size := int(a.chunk(ref).size)
+	number := ref.segment()
+	a.segments[number].live -= size
+	a.live -= int64(size)
+	a.releaseIfEmpty(number)
+}
+
+func (a *Arena) releaseIfEmpty(number int) {
+	s := &a.segments[number]
+	if number == 0 || s.live > 0 {
+		return
+	}
+	if number == a.head {
+		s.used = 0
+		return
+	}
+	a.resident -= int64(len(s.data))
+	a.pool.put(s.data)
+	*s = segment{}
+	a.vacant = append(a.vacant, number)
+}
+
+// Wasted reports that an evacuation is due: more than an eighth of the chunks' bytes, and
+// more than two segments, are held without need.
+func (a *Arena) Wasted() bool {
+	waste := a.resident - a.live
+	return waste > a.live/8 && waste > 2*int64(a.pool.segmentBytes)
+}
+
+// Evacuate empties the segment with the fewest live bytes, if it is at most 7/8 full,
+// and reports whether there was one. owned says whether a chunk with references is still
+// its owner's (else only readers pin it, and it stays until they are done); such a chunk
+// is copied, moved records its new place, and the owner's reference to the old is dropped.
+func (a *Arena) Evacuate(owned func(Ref) bool, moved func(old, new Ref)) bool {
+	number := a.sparsest()
+	if number == 0 {
+		return false
+	}
+	a.segments[number].evacuated = true
+	used := a.segments[number].used
+	for offset := Overhead; offset < used && a.segments[number].live > 0; {
+		old := makeRef(number, offset)
+		c := a.chunk(old)
+		offset += int(c.size)
+		if c.refs.Load() == 0 || !owned(old) {
+			continue
+		}
+		place, err := a.Alloc(int(c.size) - Overhead)
+		if err != nil {
+			return false
+		}
+		copy(a.Data(place), a.Data(old))
+		moved(old, place)
+		a.Drop(old) // the segment itself is gone after the last one
+	}
+	return true
+}
+
+func (a *Arena) sparsest() int {
+	best, bestLive := 0, 0
+	for number := 1; number < len(a.segments); number++ {
+		s := &a.segments[number]
+		if s.data == nil || s.own || s.evacuated || number == a.head || s.live > len(s.data)/8*7 {
+			continue
+		}
+		if best == 0 || s.live < bestLive {
+			best, bestLive = number, s.live
+		}
+	}
+	return best
+}
+
+// Close gives back the segment being filled as soon as its chunks are gone, like all
+// others. Chunks still pinned stay valid.
+func (a *Arena) Close() {
+	head := a.head
+	a.head = 0
+	a.releaseIfEmpty(head)
+}

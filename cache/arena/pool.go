@@ -1,0 +1,114 @@
+package arena
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// Pool obtains memory from the system for the arenas of a cache and keeps a few free
+// segments for reuse. Safe for concurrent use.
+type Pool struct {
+	segmentBytes int
+	freeMax      int
+	source       Source
+	resident     atomic.Int64
+
+	mu struct {
+		sync.Mutex
+		free [][]byte
+	}
+}
+
+// Source maps and unmaps memory; sizes are multiples of the page size.
+type Source struct {
+	Map   func(size int) ([]byte, error)
+	Unmap func([]byte) error
+}
+
+// System is anonymous memory outside the Go heap: the collector neither scans nor counts it.
+func System() Source {
+	return Source{
+		Map: func(size int) ([]byte, error) {
+			return syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+		},
+		Unmap: syscall.Munmap,
+	}
+}
+
+// Heap is memory of the Go heap. The race detector watches only that.
+func Heap() Source {
+	return Source{
+		Map:   func(size int) ([]byte, error) { return make([]byte, size), nil },
+		Unmap: func([]byte) error { return nil },
+	}
+}
+
+// NewPool returns a pool of segments of segmentBytes (a power of two, at least a page)
+// that keeps up to freeMax of them when they are empty.
+func NewPool(segmentBytes, freeMax int, source Source) *Pool {
+	return &Pool{segmentBytes: segmentBytes, freeMax: freeMax, source: source}
+}
+
+// ResidentBytes is what the pool holds from the system, free segments included.
+func (p *Pool) ResidentBytes() int64 { return p.resident.Load() }
+
+func (p *Pool) segment() ([]byte, error) {
+	p.mu.Lock()
+	if n := len(p.mu.free); n > 0 {
+		data := p.mu.free[n-1]
+		p.mu.free = p.mu.free[:n-1]
+		p.mu.Unlock()
+		return data, nil
+	}
+	p.mu.Unlock()
+	return p.pages(p.segmentBytes)
+}
+
+// pages maps memory for size bytes, rounded up to whole pages.
+func (p *Pool) pages(size int) ([]byte, error) {
+	page := os.Getpagesize()
+	size = (size + page - 1) &^ (page - 1)
+	data, err := p.source.Map(size)
+	if err != nil {
+		return nil, fmt.Errorf("arena: map %d bytes: %w", size, err)
+	}
+	p.resident.Add(int64(size))
+	return data, nil
+}
+
+// put takes back memory of segment or pages.
+func (p *Pool) put(data []byte) {
+	if len(data) == p.segmentBytes {
+		p.mu.Lock()
+		if len(p.mu.free) < p.freeMax {
+			p.mu.free = append(p.mu.free, data)
+			p.mu.Unlock()
+			return
+		}
+		p.mu.Unlock()
+	}
+	p.unmap(data)
+}
+
+func (p *Pool) unmap(data []byte) {
+	p.resident.Add(-int64(len(data)))
+	if err := p.source.Unmap(data); err != nil {
+		// Only a range that was never mapped is refused: our own bookkeeping is broken.
+		panic(fmt.Sprintf("arena: unmap %d bytes: %v", len(data), err))
+	}
+}
+
+// Close returns the free segments to the system.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	free := p.mu.free
+	p.mu.free = nil
+	p.freeMax = 0
+	p.mu.Unlock()
+	for _, data := range free {
+		p.unmap(data)
+	}
+}

@@ -1,0 +1,117 @@
+package cache
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"pgcache/cache/arena"
+)
+
+// Config is what a cache is made of. Zero fields take the default named with each.
+type Config struct {
+	L1BytesMax    int64            // memory for entries, everything counted; 256 MiB; at least 1 MiB
+	NamespacesMax int              // namespaces at one time; 10,000
+	Limits        Limits           // sizes of what a write may carry
+	Tier          Tier             // nil: memory only
+	DirtyBytesMax int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
+	WriteWait     time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
+	Now           func() time.Time // time.Now
+	Random        func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
+	Logger        *slog.Logger     // discards
+
+	memory arena.Source // where entries live; tests under the race detector use the Go heap
+}
+
+// Defaults and fixed bounds of Config.
+const (
+	l1BytesDefault       = 256 << 20
+	l1BytesMin           = 1 << 20
+	namespacesMaxDefault = 10_000
+	writeWaitDefault     = 2 * time.Second
+
+	// What the encodings of entries and records can hold.
+	labelsMaxMax     = 1 << 8
+	labelBytesMaxMax = 1 << 10
+	valueBytesMaxMax = 1 << 30
+	metadataMaxMax   = 1 << 16
+)
+
+// withDefaults fills in defaults and checks the result.
+func (cfg Config) withDefaults() (Config, error) {
+	orDefault(&cfg.L1BytesMax, l1BytesDefault)
+	orDefault(&cfg.NamespacesMax, namespacesMaxDefault)
+	orDefault(&cfg.DirtyBytesMax, cfg.L1BytesMax/4)
+	orDefault(&cfg.WriteWait, writeWaitDefault)
+	cfg.Limits = cfg.Limits.withDefaults(cfg.L1BytesMax)
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Uint64
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.memory.Map == nil {
+		cfg.memory = arena.System()
+	}
+	switch {
+	case cfg.L1BytesMax < l1BytesMin:
+		return cfg, &ArgumentError{"l1_bytes", fmt.Sprintf("%d is less than the minimum of %d", cfg.L1BytesMax, l1BytesMin)}
+	case cfg.NamespacesMax < 1:
+		return cfg, &ArgumentError{"max_namespaces", "must be positive"}
+	case cfg.DirtyBytesMax < 0 || cfg.DirtyBytesMax > cfg.L1BytesMax/2:
+		return cfg, &ArgumentError{"dirty_bytes_max", "must be at most half of l1_bytes"}
+	case cfg.WriteWait < 0:
+		return cfg, &ArgumentError{"write_wait", "must not be negative"}
+	}
+	return cfg, cfg.Limits.check(cfg.L1BytesMax)
+}
+
+func orDefault[T int | int64 | time.Duration](field *T, value T) {
+	if *field == 0 {
+		*field = value
+	}
+}
+
+// Limits bound what one write may carry. Zero fields take the default.
+type Limits struct {
+	NamespaceBytesMax int   // 255
+	KeyBytesMax       int   // 1024
+	ValueBytesMax     int64 // 64 MiB, and at most an eighth of L1BytesMax; setting max_blob_bytes
+	MetadataBytesMax  int   // keys and values together; 4096
+	LabelsMax         int   // tags, and dependencies, per entry; 64
+	LabelBytesMax     int   // one tag or dependency; 255
+}
+
+const valueBytesMaxDefault = 64 << 20
+
+func (l Limits) withDefaults(l1BytesMax int64) Limits {
+	orDefault(&l.NamespaceBytesMax, 255)
+	orDefault(&l.KeyBytesMax, 1024)
+	orDefault(&l.ValueBytesMax, min(valueBytesMaxDefault, l1BytesMax/8))
+	orDefault(&l.MetadataBytesMax, 4096)
+	orDefault(&l.LabelsMax, 64)
+	orDefault(&l.LabelBytesMax, 255)
+	return l
+}
+
+func (l Limits) check(l1BytesMax int64) error {
+	switch {
+	case l.ValueBytesMax < 1 || l.ValueBytesMax > min(l1BytesMax/8, valueBytesMaxMax):
+		return &ArgumentError{"max_blob_bytes", fmt.Sprintf("must be between 1 and an eighth of l1_bytes, and at most 1 GiB (%d)", min(l1BytesMax/8, valueBytesMaxMax))}
+	case l.NamespaceBytesMax < 1 || l.NamespaceBytesMax > 255:
+		return &ArgumentError{"namespace bytes", "must be between 1 and 255"}
+	case l.KeyBytesMax < 1 || l.KeyBytesMax > 1024:
+		return &ArgumentError{"key bytes", "must be between 1 and 1024"}
+	case l.LabelsMax < 1 || l.LabelsMax > labelsMaxMax:
+		return &ArgumentError{"labels", fmt.Sprintf("must be between 1 and %d", labelsMaxMax)}
+	case l.LabelBytesMax < 1 || l.LabelBytesMax > labelBytesMaxMax:
+		return &ArgumentError{"label bytes", fmt.Sprintf("must be between 1 and %d", labelBytesMaxMax)}
+	case l.MetadataBytesMax < 1 || l.MetadataBytesMax >= metadataMaxMax:
+		return &ArgumentError{"metadata bytes", fmt.Sprintf("must be between 1 and %d", metadataMaxMax-1)}
+	}
+	return nil
+}

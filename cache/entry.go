@@ -1,0 +1,79 @@
+package cache
+
+import (
+	"sync/atomic"
+	"unsafe"
+)
+
+// entryHeader is the head of an entry's chunk; key, attributes and value follow it. The
+// fields above the line never change once the entry is published.
+type entryHeader struct {
+	seq       Sequence
+	namespace NamespaceID
+	valueLen  uint32
+	attrsLen  uint32
+	keyLen    uint16
+	tombstone bool
+
+	// ---
+	slot         uint32       // the slot that owns the chunk, 0: none; guarded by shard.mu
+	lastAccessMs atomic.Int64 // Unix ms, to the second
+	storedLen    atomic.Int64 // payload bytes in the tier; notStored; changed under shard.mu
+}
+
+// notStored as entryHeader.storedLen: the tier does not hold this write.
+const notStored = -1
+
+const entryHeaderBytes = int(unsafe.Sizeof(entryHeader{}))
+
+// entry is the view of a chunk's data.
+type entry []byte
+
+func (e entry) header() *entryHeader { return (*entryHeader)(unsafe.Pointer(unsafe.SliceData(e))) }
+
+func entryBytes(keyLen, attrsLen, valueLen int) int {
+	return entryHeaderBytes + keyLen + attrsLen + valueLen
+}
+
+func (e entry) key() []byte {
+	h := e.header()
+	return e[entryHeaderBytes : entryHeaderBytes+int(h.keyLen)]
+}
+
+func (e entry) attrs() Attrs {
+	h := e.header()
+	start := entryHeaderBytes + int(h.keyLen)
+	end := start + int(h.attrsLen)
+	return Attrs(e[start:end:end])
+}
+
+func (e entry) value() []byte {
+	h := e.header()
+	start := entryHeaderBytes + int(h.keyLen) + int(h.attrsLen)
+	end := start + int(h.valueLen)
+	return e[start:end:end]
+}
+
+// fill writes an unpublished entry; seq and slot are set at publication.
+func (e entry) fill(namespace NamespaceID, key []byte, attrs Attrs, value []byte) {
+	h := e.header()
+	h.namespace = namespace
+	h.keyLen = uint16(len(key))
+	h.attrsLen = uint32(len(attrs))
+	h.valueLen = uint32(len(value))
+	h.tombstone = false
+	h.slot = 0
+	h.storedLen.Store(notStored)
+	n := copy(e[entryHeaderBytes:], key)
+	n += copy(e[entryHeaderBytes+n:], attrs)
+	copy(e[entryHeaderBytes+n:], value)
+}
+
+// stateAt is Dead for tombstones, else what time has made of the entry.
+func (e entry) stateAt(nowMs int64) State {
+	h := e.header()
+	if h.tombstone {
+		return Dead
+	}
+	return e.attrs().StateAt(nowMs, h.lastAccessMs.Load())
+}

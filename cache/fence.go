@@ -1,0 +1,138 @@
+package cache
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// fence is an invalidation under way: until it has removed what it covers, records read
+// from the tier are checked against it. Those below seq that it covers are invalid.
+type fence struct {
+	// seq is taken after the fence is up (I4): a write that did not see it took an earlier
+	// one. Until then the fence covers everything.
+	seq    atomic.Uint64
+	gen    *generation // nil: all namespaces
+	labels []Label     // or:
+	ns     NamespaceID
+	prefix []byte // not nil: keys of ns with this prefix
+
+	abandoned bool // its invalidation failed; guarded by fences.mu
+}
+
+// sameAs reports that both cover the same keys and labels.
+func (f *fence) sameAs(x *fence) bool {
+	return f.ns == x.ns && (f.prefix == nil) == (x.prefix == nil) && bytes.Equal(f.prefix, x.prefix) && slices.Equal(f.labels, x.labels)
+}
+
+func (f *fence) sequence() Sequence { return Sequence(f.seq.Load()) }
+
+func (f *fence) covers(r *Record) bool {
+	if r.Seq >= f.sequence() {
+		return false
+	}
+	if f.prefix != nil {
+		return r.Namespace == f.ns && bytes.HasPrefix(r.Key, f.prefix)
+	}
+	for _, label := range f.labels {
+		if (label.Namespace == 0 || label.Namespace == r.Namespace) && r.Attrs.HasLabel(label.Kind, label.Text) {
+			return true
+		}
+	}
+	return false
+}
+
+// fences are the invalidations under way.
+type fences struct {
+	count  atomic.Int64
+	global atomic.Uint64 // raised by every invalidation in all namespaces (I3)
+
+	mu     sync.RWMutex
+	active map[*fence]struct{}
+}
+
+// raise puts a fence up. One of the same coverage whose invalidation failed is replaced.
+func (f *fences) raise(x *fence) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for other := range f.active {
+		if other.abandoned && other.sameAs(x) {
+			delete(f.active, other)
+		}
+	}
+	f.active[x] = struct{}{}
+	f.count.Store(int64(len(f.active)))
+}
+
+func (f *fences) lower(x *fence) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.active, x)
+	f.count.Store(int64(len(f.active)))
+}
+
+// abandon leaves a fence up until its invalidation has been made up for.
+func (f *fences) abandon(x *fence) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	x.abandoned = true
+}
+
+// anyAbandoned is one abandoned fence, nil if there is none.
+func (f *fences) anyAbandoned() *fence {
+	if f.count.Load() == 0 {
+		return nil
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for x := range f.active {
+		if x.abandoned {
+			return x
+		}
+	}
+	return nil
+}
+
+// snapshot is the fences that are up.
+func (f *fences) snapshot() []*fence {
+	if f.count.Load() == 0 {
+		return nil
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.Collect(maps.Keys(f.active))
+}
+
+// covers reports that an invalidation under way covers the record.
+func (f *fences) covers(r *Record) bool {
+	if f.count.Load() == 0 {
+		return false
+	}
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for x := range f.active {
+		if x.covers(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// mark is a moment in a key's history: what was read of the key since then is current as
+// long as the mark holds (I3).
+type mark struct {
+	change     uint32
+	fence, all uint64
+}
+
+// markOf takes a mark. REQUIRES: s.mu held, shared at least.
+func (s *shard) markOf(hash uint64, gen *generation) mark {
+	return mark{s.changes[stripeOf(hash)], gen.fence.Load(), s.cache.fences.global.Load()}
+}
+
+// holds reports that nothing happened to the key since. REQUIRES: s.mu held.
+func (s *shard) holds(m mark, hash uint64, gen *generation) bool {
+	return !gen.ended.Load() && m == s.markOf(hash, gen)
+}

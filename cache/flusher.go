@@ -1,0 +1,373 @@
+package cache
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"pgcache/cache/arena"
+)
+
+// Bounds of one write to the tier, so that a commit takes milliseconds.
+const (
+	flushKeysMax  = 256
+	flushBytesMax = 4 << 20
+)
+
+// Waits between tries of a failing tier.
+const (
+	flushRetryMin = 50 * time.Millisecond
+	flushRetryMax = 2 * time.Second
+)
+
+// flusher writes the dirty entries of some shards to the tier. A key is in at most one
+// flusher's hands at a time, so its writes reach the tier in order.
+type flusher struct {
+	cache *Cache
+	work  chan struct{} // buffered 1: there is something in queue
+
+	mu    sync.Mutex
+	queue []dirtyKey
+	busy  bool
+}
+
+// dirtyKey names a slot by key hash: the slot itself may be replaced while it waits.
+type dirtyKey struct {
+	shard *shard
+	hash  uint64
+}
+
+// flushing is one entry on its way to the tier, pinned.
+type flushing struct {
+	dirtyKey
+	seq     Sequence
+	chunk   *arena.Chunk
+	ref     arena.Ref
+	dropped bool // the tier only gets to forget what it has
+	awaited bool
+}
+
+// enqueue hands a dirty slot to its flusher, once. REQUIRES: s.mu held.
+func (s *shard) enqueue(number uint32) {
+	sl := &s.slots[number]
+	if sl.flags&slotQueued != 0 {
+		return
+	}
+	sl.flags |= slotQueued
+	f := s.cache.flushers[s.number%len(s.cache.flushers)]
+	f.mu.Lock()
+	f.queue = append(f.queue, dirtyKey{s, sl.hash})
+	f.mu.Unlock()
+	select {
+	case f.work <- struct{}{}:
+	default:
+	}
+}
+
+// waiter registers for the durable flush of the key. REQUIRES: s.mu held.
+func (s *shard) waiter(hash uint64) *flushWaiter {
+	w := &flushWaiter{done: make(chan error, 1)}
+	s.waiters[hash] = append(s.waiters[hash], w)
+	return w
+}
+
+// await waits for a waiter; nil is done at once.
+func (c *Cache) await(ctx context.Context, w *flushWaiter) error {
+	if w == nil {
+		return nil
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *flusher) run(ctx context.Context) {
+	retry := flushRetryMin
+	for {
+		batch := f.take()
+		if len(batch) == 0 {
+			select {
+			case <-f.work:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		err := f.flush(ctx, batch)
+		f.setBusy(false)
+		f.cache.progress.raise()
+		if err == nil {
+			retry = flushRetryMin
+			continue
+		}
+		select {
+		case <-time.After(retry):
+			retry = min(2*retry, flushRetryMax)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// take claims the next keys to write, in the order they became dirty.
+func (f *flusher) take() []dirtyKey {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := min(len(f.queue), flushKeysMax)
+	batch := append([]dirtyKey(nil), f.queue[:n]...)
+	f.queue = f.queue[n:]
+	if len(f.queue) == 0 {
+		f.queue = nil
+	}
+	f.busy = n > 0
+	return batch
+}
+
+func (f *flusher) setBusy(busy bool) {
+	f.mu.Lock()
+	f.busy = busy
+	f.mu.Unlock()
+}
+
+// isIdle reports that nothing is queued or being written.
+func (f *flusher) isIdle() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.queue) == 0 && !f.busy
+}
+
+// flush writes keys to the tier in as many commits as their bytes need. On error the rest
+// is queued again.
+func (f *flusher) flush(ctx context.Context, keys []dirtyKey) error {
+	for len(keys) > 0 {
+		var (
+			taken []flushing
+			ops   []TierOp
+			bytes int
+			sync  bool
+		)
+		for len(keys) > 0 && bytes < flushBytesMax {
+			var x flushing
+			var op TierOp
+			var ok bool
+			x, op, ok = keys[0].shard.claim(keys[0].hash)
+			keys = keys[1:]
+			if !ok {
+				continue
+			}
+			taken, ops = append(taken, x), append(ops, op)
+			bytes += len(op.Record.Value) + len(op.Record.Attrs) + len(op.Record.Key)
+			sync = sync || x.awaited
+		}
+		if len(ops) == 0 {
+			continue
+		}
+		err := f.cache.saveAndWrite(ctx, ops, sync)
+		if err != nil {
+			err = f.cache.tierError("write", err)
+		}
+		for i := range taken {
+			taken[i].settle(&ops[i], err)
+		}
+		if err != nil {
+			for _, key := range keys {
+				key.shard.requeue(key.hash)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// saveAndWrite writes ops, after making up for flushes of their namespaces that failed.
+func (c *Cache) saveAndWrite(ctx context.Context, ops []TierOp, sync bool) error {
+	for i := range ops {
+		if gen := c.generation(ops[i].Record.Namespace); gen != nil {
+			if err := c.saveGenerations(ctx, gen); err != nil {
+				return err
+			}
+		}
+	}
+	return c.config.Tier.Write(ctx, ops, sync)
+}
+
+// claim takes a dirty key off the queue and makes the operation that brings the tier up
+// to date. The record borrows the pinned chunk.
+func (s *shard) claim(hash uint64) (flushing, TierOp, bool) {
+	c := s.cache
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	number, ok := s.index[hash]
+	if !ok {
+		return flushing{}, TierOp{}, false
+	}
+	sl := &s.slots[number]
+	sl.flags &^= slotQueued | slotLost
+	if sl.flags&slotDirty == 0 {
+		return flushing{}, TierOp{}, false
+	}
+	e := s.entryOf(number)
+	header := e.header()
+	if c.generation(header.namespace) == nil {
+		s.remove(number) // flushed meanwhile: nobody can reach it, in any tier
+		s.wakeWhenSaved(hash)
+		return flushing{}, TierOp{}, false
+	}
+	x := flushing{dirtyKey: dirtyKey{s, hash}, seq: header.seq, ref: sl.ref, chunk: s.arena.Pin(sl.ref)}
+	x.awaited = len(s.waiters[hash]) > 0
+	op := TierOp{Record: Record{Namespace: header.namespace, Key: e.key(), Seq: header.seq}}
+	switch {
+	case header.tombstone:
+		op.Delete = true
+	case c.dirty.Load() > c.config.DirtyBytesMax/2 && !x.awaited && sl.flags&slotTransient == 0:
+		// The tier falls behind: shed its load, not the clients'. It only has to forget
+		// an older record, if it has one.
+		op.Delete, x.dropped = true, true
+		c.counters.tierWritesDropped.Add(1)
+	default:
+		op.Record.Attrs = e.attrs()
+		op.Record.Value = e.value()
+		op.Record.ValueLen = int64(header.valueLen)
+	}
+	return x, op, true
+}
+
+// settle notes the outcome of a flush, unless the key was written again meanwhile: then
+// it is queued again already.
+func (x *flushing) settle(op *TierOp, err error) {
+	s := x.shard
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.unpinLocked(x.chunk, x.ref)
+	if err != nil {
+		s.wake(x.hash, err)
+	}
+	number, ok := s.index[x.hash]
+	if !ok {
+		return
+	}
+	e := s.entryOf(number)
+	header := e.header()
+	if header.seq != x.seq || s.slots[number].flags&slotDirty == 0 {
+		return
+	}
+	if err != nil {
+		s.setAlone(number, e, false) // the tier may have applied it all the same
+		s.enqueue(number)
+		return
+	}
+	if x.awaited {
+		s.wake(x.hash, nil)
+	} else if len(s.waiters[x.hash]) > 0 {
+		s.enqueue(number) // somebody began to wait for durability after the claim
+		return
+	}
+	if header.tombstone {
+		s.remove(number)
+		return
+	}
+	s.clean(number, e, op, x.dropped)
+}
+
+// clean ends the dirtiness of an entry: from now on it is evictable. REQUIRES: s.mu held.
+func (s *shard) clean(number uint32, e entry, op *TierOp, dropped bool) {
+	sl := &s.slots[number]
+	// What is superseded, in a live generation, is there by an earlier try that seemed to fail.
+	isStored := !op.Rejected && sl.flags&slotLost == 0 && (!dropped || op.Superseded)
+	storedLen := op.Record.StoredLen
+	if dropped {
+		storedLen = int64(e.header().valueLen)
+	}
+	isTransient := sl.flags&slotTransient != 0
+	s.cache.addDirty(-slotBytes(e))
+	sl.flags &^= slotDirty | slotLost | slotTransient
+	s.setAlone(number, e, !isStored)
+	if isStored {
+		e.header().storedLen.Store(storedLen)
+	}
+	if isStored && isTransient {
+		s.remove(number)
+		return
+	}
+	s.queue(number)
+}
+
+// setAlone notes whether the tier holds a record of the key. REQUIRES: s.mu held.
+func (s *shard) setAlone(number uint32, e entry, alone bool) {
+	sl := &s.slots[number]
+	if alone == (sl.flags&slotAlone != 0) {
+		return
+	}
+	sl.flags ^= slotAlone
+	change := int64(1)
+	if !alone {
+		change = -1
+	}
+	s.cache.addAlone(e.header().namespace, change)
+}
+
+// wakeWhenSaved answers those who wait for a key of an ended generation as soon as the
+// flush that ended it is durable. REQUIRES: s.mu held, from a flusher.
+func (s *shard) wakeWhenSaved(hash uint64) {
+	waiters := s.waiters[hash]
+	if len(waiters) == 0 {
+		return
+	}
+	delete(s.waiters, hash)
+	c := s.cache
+	c.background.Go(func() {
+		err := c.saveGenerations(c.background.ctx, nil)
+		if err != nil {
+			err = c.tierError("flush", err)
+		}
+		for _, w := range waiters {
+			w.done <- err
+		}
+	})
+}
+
+// requeue puts a key back that was taken but not claimed.
+func (s *shard) requeue(hash uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	number, ok := s.index[hash]
+	if !ok || s.slots[number].flags&slotQueued == 0 {
+		return
+	}
+	s.slots[number].flags &^= slotQueued
+	s.enqueue(number)
+}
+
+// unpinLocked is unpin for a caller that holds the lock. REQUIRES: s.mu held.
+func (s *shard) unpinLocked(chunk *arena.Chunk, ref arena.Ref) {
+	if chunk.Unpin() {
+		size := int64(s.arena.SizeOf(ref))
+		s.arena.Reclaim(ref)
+		s.cache.release(size)
+	}
+}
+
+// tierRemoved is told by the tier that it removed a record by its own decision.
+func (c *Cache) tierRemoved(namespace NamespaceID, key []byte, seq Sequence) {
+	hash := c.hash(namespace, key)
+	s := c.shardOf(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changes[stripeOf(hash)]++ // who read the record before must not promote it now
+	number, e := s.find(hash, namespace, key)
+	if number == 0 || e.header().tombstone {
+		return
+	}
+	header := e.header()
+	switch {
+	case header.seq != seq:
+	case s.slots[number].flags&slotDirty != 0:
+		s.slots[number].flags |= slotLost
+	default:
+		header.storedLen.Store(notStored)
+		s.setAlone(number, e, true)
+	}
+}

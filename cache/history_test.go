@@ -1,0 +1,352 @@
+package cache_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pgcache/cache"
+	"pgcache/l2"
+)
+
+// The recorded-history test: clients put, get and invalidate the same few keys at the
+// same time, while entries are evicted, flushed, and the cache restarts. Each call is
+// recorded with the moments of its beginning and end on one clock; afterwards every value
+// served is checked against promises C1 to C4 of the design:
+//
+//   - it was written to that key, by a put that began before the get ended;
+//   - no later put of the key ended before the get began (C3: nobody reads older than
+//     what was acknowledged);
+//   - no invalidation that covers it began after that put had ended and itself ended
+//     before the get began (C1, C2);
+//   - its labels are those it was written with (C4).
+//
+// A crash, after which only what was synced and some of the rest is there, may undo an
+// acknowledged put, so that an older one shows again; it may never undo an invalidation.
+//
+// A miss is always allowed.
+type event struct {
+	kind       string // "put", "get", or an invalidation
+	ns, key    string
+	value      string // of a put or get; "" for a get: miss
+	tags, deps []string
+	label      string // tag, dependency or prefix
+	start, end int64
+}
+
+// covers reports that the invalidation x covers the put w.
+func (x *event) covers(w *event) bool {
+	switch x.kind {
+	case "delete":
+		return x.ns == w.ns && x.key == w.key
+	case "tag":
+		return x.ns == w.ns && slices.Contains(w.tags, x.label)
+	case "dependency":
+		return slices.Contains(w.deps, x.label)
+	case "prefix":
+		return x.ns == w.ns && strings.HasPrefix(w.key, x.label)
+	case "flush":
+		return x.ns == w.ns
+	}
+	return false
+}
+
+// check returns what is wrong with a history.
+func check(history []event) (wrong []string) {
+	puts := map[string]*event{}
+	byKey := map[string][]*event{}
+	var invalidations, crashes []*event
+	for i := range history {
+		e := &history[i]
+		switch e.kind {
+		case "put":
+			puts[e.value] = e
+			byKey[e.ns+"/"+e.key] = append(byKey[e.ns+"/"+e.key], e)
+		case "crash":
+			crashes = append(crashes, e)
+		case "get":
+		default:
+			invalidations = append(invalidations, e)
+		}
+	}
+	for i := range history {
+		get := &history[i]
+		if get.kind != "get" || get.value == "" {
+			continue
+		}
+		w := puts[get.value]
+		say := func(format string, args ...any) {
+			wrong = append(wrong, fmt.Sprintf("get of %s/%s at %d..%d served %s: ", get.ns, get.key, get.start, get.end, get.value)+
+				fmt.Sprintf(format, args...)+excerpt(history, w, get))
+		}
+		if w == nil || w.ns != get.ns || w.key != get.key || w.start >= get.end {
+			say("never written there before")
+			continue
+		}
+		if !slices.Equal(w.tags, get.tags) || !slices.Equal(w.deps, get.deps) {
+			say("labels %v %v, written with %v %v", get.tags, get.deps, w.tags, w.deps)
+		}
+		for _, later := range byKey[get.ns+"/"+get.key] {
+			undone := slices.ContainsFunc(crashes, func(x *event) bool { return later.start < x.start && x.end < get.start })
+			if w.end < later.start && later.end < get.start && !undone {
+				say("overwritten by %s at %d..%d", later.value, later.start, later.end)
+			}
+		}
+		for _, x := range invalidations {
+			if w.end < x.start && x.end < get.start && x.covers(w) {
+				say("put at %d..%d, invalidated by %s %s at %d..%d", w.start, w.end, x.kind, x.label, x.start, x.end)
+			}
+		}
+	}
+	return wrong
+}
+
+// excerpt lists what happened around a get that concerns its key.
+func excerpt(history []event, w, get *event) string {
+	var lines []string
+	for i := range history {
+		e := &history[i]
+		if w == nil || e.end < w.start || e.start > get.end {
+			continue
+		}
+		if e.kind == "crash" || e.kind == "restart" || e.kind == "dependency" || e.ns == get.ns && (e.key == get.key || e.key == "") {
+			lines = append(lines, fmt.Sprintf("%9d..%-9d %s %s %s %v %v", e.start, e.end, e.kind, e.label, e.value, e.tags, e.deps))
+		}
+	}
+	slices.Sort(lines)
+	return "\n" + strings.Join(lines, "\n")
+}
+
+// TestHistoryCheckerFindsLies: a checker that accepts everything would be worse than none.
+func TestHistoryCheckerFindsLies(t *testing.T) {
+	put := event{kind: "put", ns: "n", key: "k", value: "1", tags: []string{"t"}, start: 1, end: 2}
+	get := event{kind: "get", ns: "n", key: "k", value: "1", tags: []string{"t"}, start: 7, end: 8}
+	if wrong := check([]event{put, get}); len(wrong) != 0 {
+		t.Fatal(wrong)
+	}
+	for name, between := range map[string]event{
+		"overwritten": {kind: "put", ns: "n", key: "k", value: "2", start: 3, end: 4},
+		"deleted":     {kind: "delete", ns: "n", key: "k", start: 3, end: 4},
+		"tag":         {kind: "tag", ns: "n", label: "t", start: 3, end: 4},
+		"prefix":      {kind: "prefix", ns: "n", label: "", start: 3, end: 4},
+		"flush":       {kind: "flush", ns: "n", start: 3, end: 4},
+	} {
+		if len(check([]event{put, between, get})) == 0 {
+			t.Errorf("%s: not found", name)
+		}
+		between.end = 9
+		if wrong := check([]event{put, between, get}); len(wrong) != 0 {
+			t.Errorf("%s, still running at the get: %v", name, wrong)
+		}
+	}
+	get.tags = nil
+	if len(check([]event{put, get})) == 0 {
+		t.Error("lost labels: not found")
+	}
+}
+
+// world is the system under test; restarts hold the lock exclusively.
+type world struct {
+	t     *testing.T
+	moved atomic.Int64 // the clock of the history
+	value atomic.Int64
+
+	mu    sync.RWMutex
+	cache *cache.Cache
+	fs    *vfs.MemFS
+	store *l2.Store
+
+	withTier bool
+
+	recorded struct {
+		sync.Mutex
+		events []event
+	}
+}
+
+func (w *world) record(e event) {
+	w.recorded.Lock()
+	w.recorded.events = append(w.recorded.events, e)
+	w.recorded.Unlock()
+}
+
+func TestHistoryOfConcurrentClients(t *testing.T) {
+	for _, mode := range []string{"memory", "pebble"} {
+		t.Run(mode, func(t *testing.T) {
+			for seed := range uint64(3) {
+				runHistory(t, mode == "pebble", seed)
+			}
+		})
+	}
+}
+
+func runHistory(t *testing.T, withTier bool, seed uint64) {
+	const clients, steps = 6, 500
+	w := &world{t: t, withTier: withTier}
+	if withTier {
+		w.fs = vfs.NewCrashableMem()
+	}
+	w.open()
+	var wait sync.WaitGroup
+	for client := range clients {
+		random := rand.New(rand.NewPCG(seed, uint64(client)))
+		wait.Go(func() {
+			for range steps {
+				w.step(random)
+			}
+		})
+	}
+	wait.Wait()
+	for _, wrong := range check(w.recorded.events) {
+		t.Errorf("seed %d: %s", seed, wrong)
+	}
+	cache.Validate(t, w.cache)
+	if err := w.cache.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func (w *world) open() {
+	cfg := cache.Config{L1BytesMax: 1 << 20}.OnHeap()
+	if w.withTier {
+		store, err := l2.Open(l2.Config{Dir: "data", FS: w.fs, FreeBytesMin: -1, MemTableBytes: 1 << 20, BlockCacheBytes: 1 << 20})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.store, cfg.Tier = store, store
+	}
+	c, err := cache.Open(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.cache = c
+}
+
+func (w *world) step(random *rand.Rand) {
+	ns, key := fmt.Sprint("n", random.IntN(2)), fmt.Sprintf("%c%d", 'a'+rune(random.IntN(2)), random.IntN(3))
+	roll := random.IntN(1000)
+	if w.withTier && roll < 2 {
+		if roll == 0 {
+			w.restart()
+		} else {
+			w.crash(random)
+		}
+		return
+	}
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	switch {
+	case roll < 450:
+		w.get(ns, key)
+	case roll < 750:
+		w.put(random, ns, key)
+	case roll < 800:
+		w.invalidate(event{kind: "delete", ns: ns, key: key})
+	case roll < 850:
+		w.invalidate(event{kind: "tag", ns: ns, label: "t"})
+	case roll < 880:
+		w.invalidate(event{kind: "dependency", label: "d"})
+	case roll < 900:
+		w.invalidate(event{kind: "prefix", ns: ns, label: key[:1]})
+	case roll < 915:
+		w.invalidate(event{kind: "flush", ns: ns})
+	default:
+		w.cache.EvictSome(10)
+	}
+}
+
+func (w *world) restart() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.cache.Close(context.Background()); err != nil {
+		w.t.Error(err)
+	}
+	w.open()
+}
+
+func (w *world) crash(random *rand.Rand) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := event{kind: "crash", start: w.moved.Add(1)}
+	after := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: random.IntN(101), RNG: random})
+	w.cache.Abandon()
+	if err := w.store.Close(); err != nil { // of the world that is gone
+		w.t.Error(err)
+	}
+	w.fs = after
+	w.open()
+	e.end = w.moved.Add(1)
+	w.record(e)
+}
+
+func (w *world) get(ns, key string) {
+	var h cache.Hit
+	e := event{kind: "get", ns: ns, key: key, start: w.moved.Add(1)}
+	ok, err := w.cache.Get(context.Background(), cache.K(ns, key), &h)
+	e.end = w.moved.Add(1)
+	if err != nil {
+		w.t.Error(err)
+	}
+	if ok {
+		e.value, _, _ = strings.Cut(string(h.Value()), " ")
+		for text := range h.Attrs().Tags() {
+			e.tags = append(e.tags, string(text))
+		}
+		for text := range h.Attrs().Dependencies() {
+			e.deps = append(e.deps, string(text))
+		}
+		h.Release()
+	}
+	w.record(e)
+}
+
+func (w *world) put(random *rand.Rand, ns, key string) {
+	e := event{kind: "put", ns: ns, key: key, value: fmt.Sprint(w.value.Add(1))}
+	if random.IntN(2) == 0 {
+		e.tags = []string{"t"}
+	}
+	if random.IntN(3) == 0 {
+		e.deps = []string{"d"}
+	}
+	// Sizes up to what crowds others out of a tiny L1.
+	size := 1 << random.IntN(17)
+	d := cache.NewDraft([]byte(e.value + " " + strings.Repeat("x", size)))
+	d.Tags, d.Dependencies, d.Admission = e.tags, e.deps, cache.Admission(random.IntN(3))
+	e.start = w.moved.Add(1)
+	_, err := w.cache.Put(context.Background(), cache.K(ns, key), &d)
+	e.end = w.moved.Add(1)
+	if err != nil {
+		w.t.Error(err)
+	}
+	w.record(e)
+}
+
+func (w *world) invalidate(e event) {
+	ctx := context.Background()
+	e.start = w.moved.Add(1)
+	var err error
+	switch e.kind {
+	case "delete":
+		_, err = w.cache.Invalidate(ctx, cache.K(e.ns, e.key))
+	case "tag":
+		_, err = w.cache.InvalidateTags(ctx, []byte(e.ns), []string{e.label})
+	case "dependency":
+		_, err = w.cache.InvalidateDependencies(ctx, nil, []string{e.label})
+	case "prefix":
+		_, err = w.cache.InvalidatePrefix(ctx, []byte(e.ns), []byte(e.label))
+	case "flush":
+		_, _, err = w.cache.FlushNamespace(ctx, []byte(e.ns))
+	}
+	e.end = w.moved.Add(1)
+	if err != nil {
+		w.t.Errorf("%s: %v", e.kind, err)
+	}
+	w.record(e)
+}

@@ -1,0 +1,359 @@
+package cache
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgcache/cache/arena"
+)
+
+var modelSeed = flag.Uint64("seed", 0, "run the model test with this seed only")
+
+// model is the cache as a user may think of it: a map. The cache may forget what it
+// evicts; it must never answer with anything but the newest write, or a miss where the
+// model has nothing.
+type model struct {
+	entries map[string]*modelEntry // by "ns/key"
+	mayMiss map[string]bool        // evicted from the last tier that held it
+}
+
+type modelEntry struct {
+	value     string
+	tags      []string
+	deps      []string
+	deadline  int64 // Unix ms; 0: none
+	unsynced  []*modelEntry
+	inDurable bool
+}
+
+type modelRun struct {
+	t      *testing.T
+	random *rand.Rand
+	clock  *fakeClock
+	tier   *memTier
+	cfg    Config
+	c      *Cache
+	m      model
+	trace  []string
+	// hasDropped: the tier did not keep up, entries were kept from it.
+	hasDropped bool
+	serial     int
+}
+
+func TestModel(t *testing.T) {
+	seeds, steps := uint64(60), 400
+	first := uint64(1)
+	if *modelSeed != 0 {
+		first, seeds = *modelSeed, 1
+	}
+	for _, mode := range []string{"memory", "tier", "tiny"} {
+		for seed := first; seed < first+seeds; seed++ {
+			runModel(t, mode, seed, steps)
+			if t.Failed() {
+				t.Fatalf("mode %s: repeat with -seed=%d", mode, seed)
+			}
+		}
+	}
+}
+
+func runModel(t *testing.T, mode string, seed uint64, steps int) {
+	r := &modelRun{t: t, random: rand.New(rand.NewPCG(seed, 7)), clock: newFakeClock()}
+	r.m = model{map[string]*modelEntry{}, map[string]bool{}}
+	r.cfg = Config{L1BytesMax: 64 << 20, Now: r.clock.Now, memory: arena.Heap()}
+	if mode == "tiny" {
+		r.cfg.L1BytesMax = 1 << 20
+	}
+	if mode != "memory" {
+		r.tier = newMemTier()
+		r.cfg.Tier = r.tier
+	}
+	r.open()
+	// Swarm testing: each run leaves some operations out.
+	var ops []func()
+	for _, op := range []func(){r.put, r.put, r.put, r.putLarge, r.get, r.get, r.get, r.remove, r.tag, r.dependency, r.prefix, r.flush,
+		r.advance, r.evict, r.settleNow, r.restart, r.crash, r.tierEvicts} {
+		if r.random.IntN(5) > 0 {
+			ops = append(ops, op)
+		}
+	}
+	for range steps {
+		ops[r.random.IntN(len(ops))]()
+		if t.Failed() {
+			t.Logf("last steps: %s", strings.Join(r.trace[max(0, len(r.trace)-25):], "; "))
+			break
+		}
+	}
+	for key := range r.m.entries {
+		r.check(key)
+	}
+	validate(t, r.c)
+	if err := r.c.Close(background); err != nil {
+		t.Error(err)
+	}
+}
+
+func (r *modelRun) open() {
+	c, err := Open(r.cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.c = c
+}
+
+func (r *modelRun) note(format string, args ...any) {
+	r.trace = append(r.trace, fmt.Sprintf(format, args...))
+}
+
+func (r *modelRun) pick() (ns, key string) {
+	return fmt.Sprint("n", r.random.IntN(2)), fmt.Sprintf("%c%d", 'a'+rune(r.random.IntN(2)), r.random.IntN(12))
+}
+
+func (r *modelRun) some(of ...string) []string {
+	var list []string
+	for _, s := range of {
+		if r.random.IntN(3) == 0 {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (r *modelRun) now() int64 { return r.clock.Now().UnixMilli() }
+
+func (r *modelRun) put()      { r.putSize(r.random.IntN(300)) }
+func (r *modelRun) putLarge() { r.putSize(r.random.IntN(100_000)) }
+
+func (r *modelRun) putSize(size int) {
+	ns, key := r.pick()
+	r.serial++
+	value := fmt.Sprintf("%d:%s", r.serial, bytes.Repeat([]byte{'x'}, size))
+	e := &modelEntry{value: value, tags: r.some("t", "u"), deps: r.some("d")}
+	d := NewDraft([]byte(value))
+	d.Tags, d.Dependencies = e.tags, e.deps
+	d.Admission = Admission(r.random.IntN(3))
+	if r.random.IntN(3) == 0 {
+		d.TTL = time.Duration(1+r.random.IntN(20)) * time.Second
+		e.deadline = r.now() + d.TTL.Milliseconds()
+	}
+	r.note("put %s/%s %d", ns, key, r.serial)
+	result, err := r.c.Put(background, K(ns, key), &d)
+	if err != nil {
+		r.t.Errorf("put: %v", err)
+		return
+	}
+	id := ns + "/" + key
+	old := r.live(id)
+	if result.Existed != (old != nil) && !r.forgetful(id) {
+		r.t.Errorf("put %s: existed %v", id, result.Existed)
+	}
+	if old := r.m.entries[id]; old != nil {
+		// After a crash an unsynced overwrite may be undone.
+		e.unsynced = append(slices.Clone(old.unsynced), old)
+	}
+	r.m.entries[id] = e
+	delete(r.m.mayMiss, id)
+}
+
+// live is the model's live entry.
+func (r *modelRun) live(id string) *modelEntry {
+	e := r.m.entries[id]
+	if e != nil && e.deadline != 0 && r.now() >= e.deadline {
+		return nil
+	}
+	return e
+}
+
+// forgetful reports that the cache may have evicted the key for good.
+func (r *modelRun) forgetful(id string) bool {
+	stats := r.c.Stats()
+	r.hasDropped = r.hasDropped || stats.TierWritesDropped > 0
+	return r.m.mayMiss[id] || r.hasDropped || r.tier == nil && stats.Evictions > 0
+}
+
+func (r *modelRun) get() {
+	ns, key := r.pick()
+	r.check(ns + "/" + key)
+}
+
+func (r *modelRun) check(id string) {
+	ns, key, _ := strings.Cut(id, "/")
+	got, ok := get(r.t, r.c, ns, key)
+	e := r.live(id)
+	r.note("get %s: %v", id, ok)
+	switch {
+	case ok && e == nil:
+		r.t.Errorf("%s: served %.20q, the model has nothing", id, got)
+	case ok && got != e.value:
+		r.t.Errorf("%s: served %.20q, newest is %.20q", id, got, e.value)
+	case !ok && e != nil && !r.forgetful(id):
+		r.t.Errorf("%s: lost %.20q", id, e.value)
+	}
+}
+
+func (r *modelRun) remove() {
+	ns, key := r.pick()
+	id := ns + "/" + key
+	r.note("delete %s", id)
+	existed, err := r.c.Invalidate(background, K(ns, key))
+	if err != nil || existed != (r.live(id) != nil) && !r.forgetful(id) {
+		r.t.Errorf("delete %s: %v, %v", id, existed, err)
+	}
+	if existed || r.m.entries[id] == nil || !r.forgetful(id) {
+		r.drop(id)
+	}
+}
+
+func (r *modelRun) drop(id string) {
+	if e := r.m.entries[id]; e != nil && e.deadline != 0 && r.now() >= e.deadline {
+		// A dead entry is not deleted: after a crash an older write may come back.
+		return
+	}
+	delete(r.m.entries, id)
+	delete(r.m.mayMiss, id)
+}
+
+// expect applies an invalidation to the model and checks its count.
+func (r *modelRun) expect(what string, n int64, err error, covered func(id string, e *modelEntry) bool) {
+	r.note("%s: %d", what, n)
+	least, most := int64(0), int64(0)
+	for id, e := range r.m.entries {
+		if r.live(id) == nil || !covered(id, e) {
+			continue
+		}
+		most++
+		if !r.forgetful(id) {
+			least++
+		}
+		delete(r.m.entries, id)
+	}
+	if err != nil || n < least || n > most {
+		r.t.Errorf("%s: counted %d, %v; the model has %d..%d", what, n, err, least, most)
+	}
+}
+
+func (r *modelRun) tag() {
+	ns := fmt.Sprint("n", r.random.IntN(2))
+	list := r.some("t", "u", "v")
+	n, err := r.c.InvalidateTags(background, []byte(ns), list)
+	r.expect(fmt.Sprint("tags ", ns, list), n, err, func(id string, e *modelEntry) bool {
+		return strings.HasPrefix(id, ns+"/") && slices.ContainsFunc(list, func(x string) bool { return slices.Contains(e.tags, x) })
+	})
+}
+
+func (r *modelRun) dependency() {
+	n, err := r.c.InvalidateDependencies(background, nil, []string{"d"})
+	r.expect("dependency everywhere", n, err, func(_ string, e *modelEntry) bool { return slices.Contains(e.deps, "d") })
+}
+
+func (r *modelRun) prefix() {
+	ns, key := r.pick()
+	prefix := key[:1+r.random.IntN(2)]
+	n, err := r.c.InvalidatePrefix(background, []byte(ns), []byte(prefix))
+	r.expect(fmt.Sprint("prefix ", ns, "/", prefix), n, err, func(id string, _ *modelEntry) bool { return strings.HasPrefix(id, ns+"/"+prefix) })
+}
+
+func (r *modelRun) flush() {
+	if r.random.IntN(4) > 0 {
+		return
+	}
+	ns := fmt.Sprint("n", r.random.IntN(2))
+	r.note("flush %s", ns)
+	if _, _, err := r.c.FlushNamespace(background, []byte(ns)); err != nil {
+		r.t.Error(err)
+	}
+	for id := range r.m.entries {
+		if strings.HasPrefix(id, ns+"/") {
+			delete(r.m.entries, id)
+		}
+	}
+}
+
+func (r *modelRun) advance() {
+	d := time.Duration(r.random.IntN(8000)) * time.Millisecond
+	r.note("advance %s", d)
+	r.clock.advance(d)
+	r.c.reaper.kick()
+}
+
+func (r *modelRun) evict() {
+	r.note("evict")
+	if r.tier != nil {
+		evictAll(r.c)
+	}
+}
+
+func (r *modelRun) settleNow() {
+	r.note("settle")
+	settle(r.t, r.c)
+}
+
+func (r *modelRun) tierEvicts() {
+	if r.tier == nil {
+		return
+	}
+	key, ok := r.tier.removeOldest()
+	if gen := r.c.generation(key.ns); ok && gen != nil {
+		r.note("tier evicts %s/%s", gen.owner.name, key.key)
+		r.m.mayMiss[gen.owner.name+"/"+key.key] = true
+	}
+}
+
+func (r *modelRun) restart() {
+	if r.tier == nil || r.random.IntN(3) > 0 {
+		return
+	}
+	r.note("restart")
+	if err := r.c.Close(background); err != nil {
+		r.t.Error(err)
+	}
+	r.tier = r.tier.crash(1 << 30)
+	r.reopen()
+}
+
+func (r *modelRun) reopen() {
+	r.forgetful("")
+	r.cfg.Tier = r.tier
+	r.open()
+}
+
+// crash loses all but a prefix of what was not synced. What may come back is the newest
+// write or an older one that it overwrote, never one that was removed.
+func (r *modelRun) crash() {
+	if r.tier == nil || r.random.IntN(3) > 0 {
+		return
+	}
+	survivor := r.tier.crash(r.random.IntN(50))
+	r.note("crash")
+	r.tier.fail.Store(true) // the abandoned process changes nothing any more
+	r.c.abandon()
+	r.tier = survivor
+	r.reopen()
+	for id, e := range r.m.entries {
+		ns, key, _ := strings.Cut(id, "/")
+		got, ok := get(r.t, r.c, ns, key)
+		delete(r.m.entries, id)
+		delete(r.m.mayMiss, id)
+		for _, candidate := range append(e.unsynced, e) {
+			if ok && candidate.value == got {
+				candidate.unsynced = nil
+				r.m.entries[id] = candidate
+			}
+		}
+		if ok && r.m.entries[id] == nil {
+			r.t.Errorf("after the crash %s is %.20q, which was removed or never there", id, got)
+		}
+	}
+}
+
+// abandon stops the goroutines of a cache without writing anything.
+func (c *Cache) abandon() {
+	c.closed.Store(true)
+	c.background.cancel()
+	c.background.Wait()
+}

@@ -1,0 +1,310 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// namespace is a name and its current generation. A flush replaces the generation.
+type namespace struct {
+	name     string
+	created  time.Time
+	current  atomic.Pointer[generation]
+	counters namespaceCounters
+
+	flushing sync.Mutex // serialises flushes; held across the durable write, by flushes only
+}
+
+// generation is a namespace between two flushes. Entries belong to a generation: those of
+// an ended one cannot be reached, because key hashes and tier keys contain its id.
+type generation struct {
+	id     NamespaceID
+	number uint64 // flushes before it
+	owner  *namespace
+	ended  atomic.Bool
+	fence  atomic.Uint64 // raised by every invalidation in the namespace (I3)
+
+	// replaces is the generation the tier still has instead of this one, because the flush
+	// that ended it failed; zero: none.
+	replaces atomic.Uint64
+
+	alone   atomic.Int64 // entries that only L1 holds
+	l1Bytes atomic.Int64
+}
+
+type namespaceCounters struct {
+	hits, misses, insertions, evictions, expirations, invalidations atomic.Int64
+}
+
+// namespaces finds namespaces by name without a lock. Names are added seldom: writers copy.
+type namespaces struct {
+	byName atomic.Pointer[map[string]*namespace]
+	byID   sync.Map // NamespaceID to *generation, current ones only
+
+	unsaved atomic.Int64 // generations with replaces set
+
+	mu       sync.Mutex
+	creating map[string]chan struct{} // names being made durable
+}
+
+func (n *namespaces) find(name []byte) *namespace { return (*n.byName.Load())[string(name)] }
+
+// put stores the map's next version. REQUIRES: n.mu held.
+func (n *namespaces) put(change func(map[string]*namespace)) {
+	next := maps.Clone(*n.byName.Load())
+	change(next)
+	n.byName.Store(&next)
+}
+
+func (c *Cache) generation(id NamespaceID) *generation {
+	if g, ok := c.namespaces.byID.Load(id); ok {
+		return g.(*generation)
+	}
+	return nil
+}
+
+// generationOf is the current generation of a namespace, nil if there is none.
+func (c *Cache) generationOf(name []byte) *generation {
+	if ns := c.namespaces.find(name); ns != nil {
+		return ns.current.Load()
+	}
+	return nil
+}
+
+// addNamespaces makes rows known. REQUIRES: c.namespaces.mu held.
+func (c *Cache) addNamespaces(rows ...NamespaceRow) {
+	c.namespaces.put(func(byName map[string]*namespace) {
+		for _, row := range rows {
+			ns := &namespace{name: row.Name, created: row.Created}
+			gen := &generation{id: row.ID, number: row.Generation, owner: ns}
+			ns.current.Store(gen)
+			c.namespaces.byID.Store(gen.id, gen)
+			byName[ns.name] = ns
+		}
+	})
+}
+
+// openNamespace returns the current generation of a namespace, creating the namespace,
+// durably, if need be. One caller creates a name, others wait for it.
+func (c *Cache) openNamespace(ctx context.Context, name []byte) (*generation, error) {
+	n := &c.namespaces
+	for {
+		if gen := c.generationOf(name); gen != nil {
+			return gen, nil
+		}
+		n.mu.Lock()
+		if n.find(name) != nil {
+			n.mu.Unlock()
+			continue
+		}
+		made, busy := n.creating[string(name)]
+		if !busy {
+			break
+		}
+		n.mu.Unlock()
+		select {
+		case <-made:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	made := make(chan struct{})
+	n.creating[string(name)] = made
+	isFull := len(*n.byName.Load())+len(n.creating) > c.config.NamespacesMax
+	n.mu.Unlock()
+
+	row := NamespaceRow{Name: string(name), ID: NamespaceID(c.nextSeq()), Created: c.Now()}
+	err := c.createNamespace(ctx, row, isFull)
+
+	n.mu.Lock()
+	delete(n.creating, row.Name)
+	close(made)
+	if err == nil {
+		c.addNamespaces(row)
+	}
+	n.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return c.openNamespace(ctx, name) // it may have been flushed, or dropped, already
+}
+
+func (c *Cache) createNamespace(ctx context.Context, row NamespaceRow, isFull bool) error {
+	if isFull && !c.dropEmptyNamespace(ctx) {
+		return &QuotaError{What: "namespaces", Max: int64(c.config.NamespacesMax)}
+	}
+	if c.config.Tier == nil {
+		return nil
+	}
+	if err := c.config.Tier.PutNamespace(ctx, row, 0); err != nil {
+		return c.tierError("create namespace", err)
+	}
+	return nil
+}
+
+// dropEmptyNamespace forgets one namespace that holds no entries, so that namespaces used
+// once do not fill the cap for ever.
+func (c *Cache) dropEmptyNamespace(ctx context.Context) bool {
+	for _, ns := range *c.namespaces.byName.Load() {
+		gen := ns.current.Load()
+		if !c.isEmpty(gen) || !gen.ended.CompareAndSwap(false, true) {
+			continue
+		}
+		// Ended: a writer that checks now starts again. One that checked before may still
+		// be inside its shard's lock: pass through all locks, then look again.
+		for _, s := range c.shards {
+			s.mu.Lock()
+			s.mu.Unlock() //nolint:staticcheck // a barrier
+		}
+		if !c.isEmpty(gen) {
+			gen.ended.Store(false)
+			continue
+		}
+		c.namespaces.mu.Lock()
+		c.namespaces.put(func(m map[string]*namespace) { delete(m, ns.name) })
+		c.namespaces.mu.Unlock()
+		c.namespaces.byID.Delete(gen.id)
+		if c.config.Tier != nil {
+			if err := c.config.Tier.DropNamespace(ctx, ns.name, gen.id); err != nil {
+				c.logger.Error("cannot drop empty namespace", "namespace", ns.name, "error", err)
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// entriesOf counts the keys a generation holds in either tier, dead unswept ones included.
+func (c *Cache) entriesOf(gen *generation) int64 {
+	n := gen.alone.Load()
+	if c.config.Tier != nil {
+		n += c.config.Tier.Usage(gen.id).Entries
+	}
+	return max(n, 0)
+}
+
+// isEmpty is certain, where entriesOf may lag behind what is on its way to the tier.
+func (c *Cache) isEmpty(gen *generation) bool {
+	return gen.l1Bytes.Load() == 0 && gen.replaces.Load() == 0 && c.entriesOf(gen) == 0
+}
+
+// FlushNamespace durably empties a namespace in constant time: it gets a new generation.
+// It returns the namespace's entry counter (expired, unswept entries included) and whether
+// the namespace existed. Errors: ErrTierIO (the namespace is empty, but not durably).
+func (c *Cache) FlushNamespace(ctx context.Context, name []byte) (int64, bool, error) {
+	if c.closed.Load() {
+		return 0, false, ErrClosed
+	}
+	ns := c.namespaces.find(name)
+	if ns == nil {
+		return 0, false, nil
+	}
+	ns.flushing.Lock()
+	defer ns.flushing.Unlock()
+	old := ns.current.Load()
+	if old.ended.Load() {
+		return 0, false, nil // dropped as empty just now
+	}
+	entries := c.entriesOf(old)
+	next := &generation{id: NamespaceID(c.nextSeq()), number: old.number + 1, owner: ns}
+	known := old.id // to the tier
+	if earlier := old.replaces.Swap(0); earlier != 0 {
+		known = NamespaceID(earlier)
+		c.namespaces.unsaved.Add(-1)
+	}
+	next.replaces.Store(uint64(known))
+	c.namespaces.unsaved.Add(1)
+	// Not with the caller's context: a flush that is given up half way would leave the tier
+	// behind. The tier bounds its own writes.
+	err := c.saveGeneration(context.WithoutCancel(ctx), next)
+	// Also after an error: what the caller wanted gone is gone for this process, and the
+	// flusher tries again before it writes anything of the new generation.
+	c.namespaces.byID.Store(next.id, next)
+	ns.current.Store(next)
+	old.ended.Store(true)
+	c.namespaces.byID.Delete(old.id)
+	c.counters.namespaceFlushes.Add(1)
+	c.reaper.kick()
+	if err != nil {
+		return entries, true, c.tierError(fmt.Sprintf("flush namespace %q", ns.name), err)
+	}
+	return entries, true, nil
+}
+
+// saveGeneration makes the tier replace the generation it has by gen.
+// REQUIRES: gen.owner.flushing held.
+func (c *Cache) saveGeneration(ctx context.Context, gen *generation) error {
+	old := gen.replaces.Load()
+	if old == 0 {
+		return nil
+	}
+	if c.config.Tier != nil {
+		row := NamespaceRow{Name: gen.owner.name, ID: gen.id, Generation: gen.number, Created: gen.owner.created}
+		if err := c.config.Tier.PutNamespace(ctx, row, NamespaceID(old)); err != nil {
+			return err
+		}
+	}
+	gen.replaces.Store(0)
+	c.namespaces.unsaved.Add(-1)
+	return nil
+}
+
+// saveGenerations makes up for failed flushes, of gen's namespace or (nil) of all: what is
+// acknowledged after one must not rest on a generation that the tier does not know.
+func (c *Cache) saveGenerations(ctx context.Context, gen *generation) error {
+	if c.namespaces.unsaved.Load() == 0 {
+		return nil
+	}
+	save := func(ns *namespace) error {
+		ns.flushing.Lock()
+		defer ns.flushing.Unlock()
+		return c.saveGeneration(ctx, ns.current.Load())
+	}
+	if gen != nil {
+		return save(gen.owner)
+	}
+	for _, ns := range *c.namespaces.byName.Load() {
+		if err := save(ns); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flushesAtOnce bounds how many namespaces FlushAll flushes at the same time; their
+// durable writes share commits.
+const flushesAtOnce = 64
+
+// FlushAll flushes every namespace and returns the sum of their entry counters.
+// Errors: ErrTierIO.
+func (c *Cache) FlushAll(ctx context.Context) (int64, error) {
+	if c.closed.Load() {
+		return 0, ErrClosed
+	}
+	var (
+		wait     sync.WaitGroup
+		mu       sync.Mutex
+		total    int64
+		firstErr error
+		turn     = make(chan struct{}, flushesAtOnce)
+	)
+	for name := range *c.namespaces.byName.Load() {
+		turn <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-turn }()
+			entries, _, err := c.FlushNamespace(ctx, []byte(name))
+			mu.Lock()
+			defer mu.Unlock()
+			total += entries
+			if firstErr == nil {
+				firstErr = err
+			}
+		})
+	}
+	wait.Wait()
+	return total, firstErr
+}

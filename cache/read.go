@@ -1,0 +1,214 @@
+package cache
+
+import (
+	"context"
+	"slices"
+
+	"pgcache/cache/arena"
+)
+
+// accessGranularityMs: the last access is noted to the second, so that a hot entry's
+// header stays in every core's cache.
+const accessGranularityMs = 1000
+
+// found is what a look into L1 tells.
+type found uint8
+
+const (
+	foundNone   found = iota // L1 knows nothing of the key: ask the tier
+	foundLive                // pinned in the Hit
+	foundAbsent              // L1 knows that there is no live entry
+	foundBuried              // the same, from a tombstone
+)
+
+// look finds a key in L1 and pins it in h if it is live. The mark is taken in the same
+// critical section.
+func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h *Hit) (found, mark) {
+	nowMs := s.cache.clock.ms()
+	s.mu.RLock()
+	m := s.markOf(hash, gen)
+	number, e := s.find(hash, gen.id, key)
+	if number == 0 {
+		s.mu.RUnlock()
+		return foundNone, m
+	}
+	state := e.stateAt(nowMs)
+	if state == Dead {
+		isBuried := e.header().tombstone
+		s.mu.RUnlock()
+		if isBuried {
+			return foundBuried, m
+		}
+		return foundAbsent, m
+	}
+	if isAccess {
+		s.policy.Access(number)
+	}
+	s.pin(number, e, nowMs, state, h)
+	if header := e.header(); isAccess && nowMs-h.lastAccess >= accessGranularityMs {
+		header.lastAccessMs.Store(nowMs)
+	}
+	s.mu.RUnlock()
+	return foundLive, m
+}
+
+// pin fills h with the entry of a slot. REQUIRES: s.mu held, shared at least.
+func (s *shard) pin(number uint32, e entry, nowMs int64, state State, h *Hit) {
+	ref := s.slots[number].ref
+	header := e.header()
+	h.shard, h.chunk, h.ref = s, s.arena.Pin(ref), ref
+	h.value, h.valueLen = e.value(), int64(header.valueLen)
+	h.attrs = e.attrs()
+	h.seq = header.seq
+	h.lastAccess = header.lastAccessMs.Load()
+	h.storedLen = header.storedLen.Load()
+	h.nowMs, h.state = nowMs, state
+	h.tiers = InL1
+	if h.storedLen != notStored {
+		h.tiers |= InL2
+	}
+}
+
+// Get reads a key with its value and counts as an access. On true, h holds the entry
+// until h.Release. A key outside the limits is absent. An L1 hit allocates nothing and
+// takes no exclusive lock. Errors: ErrTierIO, ErrClosed, ctx.Err().
+func (c *Cache) Get(ctx context.Context, k Key, h *Hit) (bool, error) {
+	gen := c.generationOf(k.Namespace)
+	if gen == nil {
+		if c.closed.Load() {
+			return false, ErrClosed
+		}
+		c.counters.misses.Add(1)
+		return false, nil
+	}
+	hash := c.hash(gen.id, k.Name)
+	s := c.shardOf(hash)
+	result, m := s.look(hash, gen, k.Name, true, h)
+	var err error
+	if result == foundNone && c.config.Tier != nil && len(k.Name) > 0 {
+		result, err = c.fetch(ctx, s, hash, gen, k.Name, m, h)
+	}
+	if result != foundLive {
+		s.misses.Add(1)
+		gen.owner.counters.misses.Add(1)
+		return false, err
+	}
+	s.hits.Add(1)
+	gen.owner.counters.hits.Add(1)
+	if h.state == Stale {
+		c.counters.staleServes.Add(1)
+	}
+	return true, nil
+}
+
+// fetch reads a key from the tier, promotes it if it may live in L1, and fills h.
+func (c *Cache) fetch(ctx context.Context, s *shard, hash uint64, gen *generation, key []byte, m mark, h *Hit) (found, error) {
+	r := &Record{}
+	ok, _, err := c.read(ctx, gen, key, true, r, h)
+	if err != nil || !ok {
+		return foundAbsent, err
+	}
+	c.counters.l2Hits.Add(1)
+	h.lastAccess = r.Attrs.CreatedMs()
+	if c.mayLiveInL1(r.Attrs.Admission(), len(key), len(r.Attrs), len(r.Value)) {
+		c.promote(s, hash, gen, r, m, h)
+	}
+	return foundLive, nil
+}
+
+// read gets the key's record from the tier and, if it is live and no invalidation under
+// way covers it, fills h from it (unpinned: the record's memory belongs to h). covered
+// reports that the tier has a record that only an invalidation under way hides.
+func (c *Cache) read(ctx context.Context, gen *generation, key []byte, withValue bool, r *Record, h *Hit) (live, covered bool, err error) {
+	// A fence that was up before the read counts after it too, even if it went down
+	// meanwhile: the record might come from before the removal.
+	up := c.fences.snapshot()
+	ok, err := c.config.Tier.Get(ctx, gen.id, key, withValue, r)
+	if err != nil {
+		return false, false, c.tierError("read", err)
+	}
+	if !ok || gen.ended.Load() {
+		return false, false, nil
+	}
+	if c.fences.covers(r) || slices.ContainsFunc(up, func(f *fence) bool { return f.covers(r) }) {
+		return false, true, nil
+	}
+	nowMs := c.clock.ms()
+	state := r.Attrs.StateAt(nowMs, r.Attrs.CreatedMs())
+	if state == Dead {
+		return false, false, nil
+	}
+	*h = Hit{
+		value: r.Value, valueLen: r.ValueLen, storedLen: r.StoredLen, attrs: r.Attrs, seq: r.Seq,
+		lastAccess: r.Attrs.CreatedMs(), nowMs: nowMs, tiers: InL2, state: state, unloaded: !withValue,
+	}
+	return true, false, nil
+}
+
+// promote copies a record into L1, unless something happened to the key since the mark,
+// and then pins h to the copy.
+func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mark, h *Hit) {
+	size := int64(arena.Size(entryBytes(len(r.Key), len(r.Attrs), len(r.Value)))) + overheadOf(r.Attrs)
+	if c.used.Add(size) > c.config.L1BytesMax && !c.evict() {
+		c.release(size)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.index[hash]; taken || s.closed || !s.holds(m, hash, gen) {
+		c.release(size)
+		return
+	}
+	ref, err := s.arena.Alloc(entryBytes(len(r.Key), len(r.Attrs), len(r.Value)))
+	if err != nil {
+		c.release(size)
+		return
+	}
+	e := entry(s.arena.Data(ref))
+	e.fill(gen.id, r.Key, r.Attrs, r.Value)
+	header := e.header()
+	header.seq = r.Seq
+	header.lastAccessMs.Store(h.nowMs)
+	header.storedLen.Store(r.StoredLen)
+	number := s.publish(hash, ref, 0)
+	s.queue(number)
+	nowMs, state, lastAccess := h.nowMs, h.state, h.lastAccess
+	s.pin(number, e, nowMs, state, h)
+	h.lastAccess = lastAccess
+	c.counters.promotions.Add(1)
+	s.compact()
+}
+
+// mayLiveInL1 decides admission: with no tier there is no other place.
+func (c *Cache) mayLiveInL1(a Admission, keyLen, attrsLen, valueLen int) bool {
+	switch {
+	case c.config.Tier == nil || a == AdmitAlways:
+		return true
+	case a == AdmitNever:
+		return false
+	default:
+		return int64(entryBytes(keyLen, attrsLen, valueLen)) <= c.config.L1BytesMax/autoAdmissionShare
+	}
+}
+
+// autoAdmissionShare: an entry larger than this part of L1 costs too many others.
+const autoAdmissionShare = 8
+
+// Peek reads a key without its value (h.HasValue may be false) and is not an access: it
+// changes nothing. Errors: ErrTierIO, ErrClosed, ctx.Err().
+func (c *Cache) Peek(ctx context.Context, k Key, h *Hit) (bool, error) {
+	if c.closed.Load() {
+		return false, ErrClosed
+	}
+	gen := c.generationOf(k.Namespace)
+	if gen == nil || len(k.Name) == 0 {
+		return false, nil
+	}
+	hash := c.hash(gen.id, k.Name)
+	result, _ := c.shardOf(hash).look(hash, gen, k.Name, false, h)
+	if result != foundNone || c.config.Tier == nil {
+		return result == foundLive, nil
+	}
+	ok, _, err := c.read(ctx, gen, k.Name, false, &Record{}, h)
+	return ok, err
+}

@@ -1,0 +1,206 @@
+package cache
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"pgcache/cache/arena"
+	"pgcache/cache/eviction"
+)
+
+// shard is one part of L1, chosen by key hash.
+type shard struct {
+	cache  *Cache
+	number int
+
+	// Counters read without the lock.
+	hits      atomic.Int64
+	misses    atomic.Int64
+	evictable atomic.Int64 // slots queued in policy
+	entries   atomic.Int64 // slots in use, tombstones included
+
+	mu     sync.RWMutex
+	closed bool              // nothing may be published any more
+	index  map[uint64]uint32 // key hash to slot
+	slots  []slot            // slot 0 is never used
+	free   uint32            // list of unused slots, linked by labels
+	arena  *arena.Arena
+	policy eviction.Policy
+	labels labelIndex
+	// changes counts, for each stripe of keys, the writes, deletes and removals by the
+	// tier: what was read of a key before a change must not be acted on after it (I3).
+	changes [stripesPerShard]uint32
+	waiters map[uint64][]*flushWaiter // by key hash: who waits for a dirty entry's flush
+}
+
+// stripesPerShard bounds false conflicts between writers of different keys; with 16
+// shards 4,096 stripes.
+const stripesPerShard = 256
+
+// slot is one entry's place in a shard. It holds no pointers.
+type slot struct {
+	ref    arena.Ref
+	hash   uint64
+	labels uint32 // the entry's chain in shard.labels; next free slot when unused
+	flags  slotFlags
+}
+
+type slotFlags uint8
+
+const (
+	// slotDirty: the tier does not have this write yet. Dirty slots are not evictable.
+	slotDirty slotFlags = 1 << iota
+	// slotQueued: the slot's key is in a flusher's queue.
+	slotQueued
+	// slotTransient: the entry may not live in L1 and leaves it once flushed.
+	slotTransient
+	// slotAlone: no record of the key is known to be in the tier; the entry counts in
+	// generation.alone.
+	slotAlone
+	// slotLost: the tier removed the record again before its flush was noticed.
+	slotLost
+)
+
+// slotOverheadBytes is what an entry costs besides its chunk: slot, policy node, and its
+// share of the index at the load factors Go's maps have.
+const slotOverheadBytes = 24 + 12 + 28
+
+func newShard(c *Cache, number int, pool *arena.Pool) *shard {
+	return &shard{
+		cache: c, number: number,
+		index: map[uint64]uint32{}, slots: make([]slot, 1),
+		arena: arena.New(pool), policy: eviction.NewSieve(), labels: newLabelIndex(),
+		waiters: map[uint64][]*flushWaiter{},
+	}
+}
+
+func stripeOf(hash uint64) int { return int(hash % stripesPerShard) }
+
+// entryOf is the entry in a slot. REQUIRES: s.mu held, shared at least.
+func (s *shard) entryOf(number uint32) entry { return entry(s.arena.Data(s.slots[number].ref)) }
+
+// find returns the slot that holds the key, tombstones included; 0 if none. Another key
+// with the same hash is not found. REQUIRES: s.mu held, shared at least.
+func (s *shard) find(hash uint64, namespace NamespaceID, key []byte) (uint32, entry) {
+	number, ok := s.index[hash]
+	if !ok {
+		return 0, nil
+	}
+	e := s.entryOf(number)
+	if e.header().namespace != namespace || string(e.key()) != string(key) {
+		return 0, nil
+	}
+	return number, e
+}
+
+// publish makes the chunk at ref the entry under hash, in place of whatever was there,
+// and returns its slot. The policy is not told: dirty slots are not queued.
+// REQUIRES: s.mu held.
+func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
+	if old, ok := s.index[hash]; ok {
+		flags |= s.slots[old].flags & slotQueued
+		s.remove(old)
+	}
+	number := s.free
+	if number != 0 {
+		s.free = s.slots[number].labels
+	} else {
+		number = uint32(len(s.slots))
+		s.slots = append(s.slots, slot{})
+	}
+	s.slots[number] = slot{ref: ref, hash: hash, flags: flags}
+	s.index[hash] = number
+	e := s.entryOf(number)
+	e.header().slot = number
+	if !e.header().tombstone {
+		chain := uint32(0)
+		for kind, text := range e.attrs().Labels() {
+			chain = s.labels.add(number, labelHash(s.cache.seed, e.header().namespace, kind, text), chain)
+		}
+		s.slots[number].labels = chain
+	}
+	s.entries.Add(1)
+	s.cache.slotAdded(e, flags)
+	return number
+}
+
+// remove takes a slot out of every structure and drops its chunk. REQUIRES: s.mu held.
+func (s *shard) remove(number uint32) {
+	sl := &s.slots[number]
+	e := s.entryOf(number)
+	e.header().slot = 0
+	s.unqueue(number)
+	s.labels.removeChain(sl.labels)
+	delete(s.index, sl.hash)
+	s.entries.Add(-1)
+	s.cache.slotRemoved(e, sl.flags)
+	ref := sl.ref
+	*sl = slot{labels: s.free}
+	s.free = number
+	s.drop(ref)
+}
+
+// queue makes a clean slot evictable, unqueue the contrary. REQUIRES: s.mu held.
+func (s *shard) queue(number uint32) {
+	s.policy.Insert(number)
+	s.evictable.Store(int64(s.policy.Len()))
+}
+
+func (s *shard) unqueue(number uint32) {
+	s.policy.Remove(number)
+	s.evictable.Store(int64(s.policy.Len()))
+}
+
+// drop gives the owner's reference back. REQUIRES: s.mu held.
+func (s *shard) drop(ref arena.Ref) {
+	size := int64(s.arena.SizeOf(ref))
+	if s.arena.Drop(ref) {
+		s.cache.release(size)
+	}
+}
+
+// unpin gives a reader's reference back; if the entry is gone meanwhile and this was the
+// last, the memory is reclaimed.
+func (s *shard) unpin(chunk *arena.Chunk, ref arena.Ref) {
+	if !chunk.Unpin() {
+		return
+	}
+	s.mu.Lock()
+	size := int64(s.arena.SizeOf(ref))
+	s.arena.Reclaim(ref)
+	s.mu.Unlock()
+	s.cache.release(size)
+}
+
+// compact evacuates at most one segment, when memory is wasted. REQUIRES: s.mu held.
+func (s *shard) compact() {
+	if !s.arena.Wasted() {
+		return
+	}
+	live := s.arena.LiveBytes()
+	s.arena.Evacuate(
+		func(ref arena.Ref) bool {
+			number := entry(s.arena.Data(ref)).header().slot
+			return number != 0 && s.slots[number].ref == ref
+		},
+		func(old, moved arena.Ref) {
+			s.slots[entry(s.arena.Data(moved)).header().slot].ref = moved
+			// The old copy may still be pinned; it is nobody's entry any more.
+			entry(s.arena.Data(old)).header().slot = 0
+		})
+	// Copies of chunks that readers still pin come on top, until they are unpinned.
+	s.cache.used.Add(s.arena.LiveBytes() - live)
+}
+
+// flushWaiter waits until a key's newest write is durable in the tier.
+type flushWaiter struct {
+	done chan error // buffered 1
+}
+
+// wake answers everybody who waits for the key. REQUIRES: s.mu held.
+func (s *shard) wake(hash uint64, err error) {
+	for _, w := range s.waiters[hash] {
+		w.done <- err
+	}
+	delete(s.waiters, hash)
+}

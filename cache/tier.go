@@ -1,0 +1,165 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// NamespaceID names one generation of a namespace inside a tier. A flush gives the
+// namespace a new id, which makes every record under the old one unreachable. Ids are
+// taken from the sequence counter and never reused.
+type NamespaceID uint64
+
+// Sequence orders writes and invalidations. Zero is "before everything".
+type Sequence uint64
+
+// LabelKind tells tags from dependencies.
+type LabelKind uint8
+
+const (
+	Tag LabelKind = iota
+	Dependency
+)
+
+// Label is a tag or dependency inside a namespace generation. With Namespace zero it
+// means the label in all namespaces.
+type Label struct {
+	Namespace NamespaceID
+	Kind      LabelKind
+	Text      string
+}
+
+// Watermark says that every entry carrying Label whose sequence is below Seq is invalid.
+type Watermark struct {
+	Label Label
+	Seq   Sequence
+}
+
+// NamespaceRow is what a tier remembers of a namespace.
+type NamespaceRow struct {
+	Name       string
+	ID         NamespaceID
+	Generation uint64 // number of flushes so far
+	Created    time.Time
+}
+
+// NamespaceUsage is what a tier holds for one namespace generation.
+type NamespaceUsage struct {
+	Entries int64
+	Bytes   int64 // stored bytes: keys, attributes, payloads as stored
+}
+
+// Record is an entry as a tier sees it. The tier copies what it keeps.
+type Record struct {
+	Namespace NamespaceID
+	Key       []byte
+	Seq       Sequence
+	Attrs     Attrs  // lifetime, labels, metadata: opaque to the tier but for what it indexes
+	Value     []byte // nil when only metadata was asked for
+	ValueLen  int64  // payload bytes, known also when Value is nil
+	StoredLen int64  // bytes the tier stores for the payload (after compression)
+}
+
+// TierOp is one write: a put of Record when Delete is false, else the removal of the
+// record (Record.Namespace, Record.Key) if its sequence is below Record.Seq.
+// Puts of a namespace generation that was flushed meanwhile are dropped.
+type TierOp struct {
+	Record Record
+	Delete bool
+
+	// Set by Tier.Write.
+
+	// Existed reports that an older record of the key was there (and was replaced or
+	// removed). Superseded reports that nothing was done because the stored record is as
+	// new or newer, or the namespace generation is gone.
+	Existed    bool
+	Superseded bool
+	// Rejected reports that a put was not stored because the tier is full or degraded.
+	// An older record of the key is gone all the same.
+	Rejected bool
+}
+
+// TierState is what a tier remembers at open.
+type TierState struct {
+	Namespaces []NamespaceRow
+	Watermarks []Watermark // invalidations whose removal was not complete
+	LastSeq    Sequence    // no stored record, namespace or watermark has a greater one
+}
+
+// TierStats are a tier's counters and gauges since open.
+type TierStats struct {
+	Entries            int64
+	BytesInUse         int64 // logical: counted against BytesMax
+	BytesMax           int64
+	DiskBytes          int64 // physical, as the storage engine reports it
+	FullRejections     int64
+	MetadataReads      int64 // lookups that consulted the key index beyond the filters
+	NegativeSkips      int64 // lookups answered "absent" without reading a data block
+	Evictions          int64
+	Expirations        int64
+	CorruptRecords     int64
+	CompressedRawBytes int64 // payload bytes before compression, of compressed records
+	CompressedBytes    int64 // the same after compression
+	CompressionSkipped int64 // payloads stored raw by rule
+	FilterBytes        int64 // memory held by Bloom filters, if known
+	Degraded           bool  // writes fail; reads may still work
+}
+
+// Tier is the durable tier below L1. Implementations are safe for concurrent use, with
+// this division: Get and Scan* may run at any time; Write for one key is never called
+// twice at once by the cache, but deletes found by the tier itself (expiry, eviction)
+// may race with it and are resolved by sequence (I2).
+//
+// Byte slices passed in belong to the caller and are copied before the call returns.
+type Tier interface {
+	// State returns what was found at open. The cache calls it once, before all else.
+	State() TierState
+
+	// Get reads the record of a key. Without withValue, Record.Value stays nil. Attrs and
+	// Value placed in dst are fresh memory owned by the caller, or dst's own slices when
+	// they have room. It returns false when there is none, when its bytes are damaged (it
+	// is then removed and counted) and for expired records. Errors are I/O errors.
+	Get(ctx context.Context, ns NamespaceID, key []byte, withValue bool, dst *Record) (bool, error)
+
+	// MayContain reports without reading a data block whether the key can be there.
+	MayContain(ns NamespaceID, key []byte) bool
+
+	// Write applies ops in order in one atomic commit and reports in each op what
+	// happened. With sync it returns once they are durable; else once they are visible.
+	// On error none, or an unknown part, is applied.
+	Write(ctx context.Context, ops []TierOp, sync bool) error
+
+	// PutNamespace stores row durably. If old is not zero, the generation old ends with
+	// the same commit: its records are unreachable and reclaimed in the background.
+	PutNamespace(ctx context.Context, row NamespaceRow, old NamespaceID) error
+
+	// DropNamespace durably forgets a namespace and reclaims what its generation held.
+	DropNamespace(ctx context.Context, name string, id NamespaceID) error
+
+	// PutWatermarks stores watermarks durably; DropWatermarks forgets them, once the
+	// records they cover are removed, and need not be durable.
+	PutWatermarks(ctx context.Context, w []Watermark) error
+	DropWatermarks(ctx context.Context, w []Watermark) error
+
+	// ScanLabel visits the keys of records that carry the label (in all namespaces if its
+	// namespace is zero), ScanPrefix those of one namespace whose key begins with prefix,
+	// in byte order. Both visit a consistent snapshot, metadata only; the record passed is
+	// valid during the call only. A visit that returns false ends the scan.
+	ScanLabel(ctx context.Context, label Label, visit func(*Record) bool) error
+	ScanPrefix(ctx context.Context, ns NamespaceID, prefix []byte, visit func(*Record) bool) error
+
+	// Usage reports what a namespace generation holds.
+	Usage(ns NamespaceID) NamespaceUsage
+
+	// OnRemove registers the function the tier calls after it removed a record by its own
+	// decision (eviction, expiry, damage), outside any lock. Called once, before all else
+	// but State.
+	OnRemove(func(ns NamespaceID, key []byte, seq Sequence))
+
+	Stats() TierStats
+
+	// Sync makes everything written so far durable. Close does so too and releases the
+	// tier; it is idempotent.
+	Sync(ctx context.Context) error
+	Close() error
+}

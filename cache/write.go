@@ -1,0 +1,370 @@
+package cache
+
+import (
+	"context"
+	"errors"
+
+	"pgcache/cache/arena"
+)
+
+// copyUnderLockBytesMax: longer entries are copied into memory before the shard is
+// locked for their publication.
+const copyUnderLockBytesMax = 32 << 10
+
+// errChanged: the key changed between read and write; the update starts again.
+var errChanged = errors.New("cache: changed meanwhile")
+
+// Put stores d whatever the key held; a stored version stays if d has none. Errors:
+// *ArgumentError, *LimitError, *VersionError, *QuotaError, ErrTierBusy, ErrNoRoom,
+// ErrTierIO, ErrClosed, ctx.Err(). Nothing changed on error.
+func (c *Cache) Put(ctx context.Context, k Key, d *Draft) (Result, error) {
+	return c.change(ctx, k, UpdateOptions{}, func(_ *Hit, draft *Draft) (Verdict, error) {
+		*draft = *d
+		draft.KeepValue, draft.KeepHard = false, false
+		return Write, nil
+	}, false)
+}
+
+// Update reads, decides and writes atomically with respect to other writes of the key.
+// Errors: those of Put and Invalidate, and fn's own.
+func (c *Cache) Update(ctx context.Context, k Key, opts UpdateOptions, fn UpdateFunc) (Result, error) {
+	return c.change(ctx, k, opts, fn, true)
+}
+
+// Invalidate deletes a key durably and reports whether a live entry was there. Errors:
+// ErrTierIO (the key is a miss, but not durably), ErrClosed, ctx.Err().
+func (c *Cache) Invalidate(ctx context.Context, k Key) (bool, error) {
+	result, err := c.change(ctx, k, UpdateOptions{}, func(*Hit, *Draft) (Verdict, error) { return Remove, nil }, false)
+	return result.Existed, err
+}
+
+// change runs rounds of read, decide, write until nothing happened in between. wantDraft
+// says that fn looks at the draft it is given.
+func (c *Cache) change(ctx context.Context, k Key, opts UpdateOptions, fn UpdateFunc, wantDraft bool) (Result, error) {
+	if err := c.checkKey(k); err != nil {
+		return Result{}, err
+	}
+	w := c.writers.Get().(*writer)
+	defer func() {
+		w.old.Release()   // also when fn panics
+		w.draft = Draft{} // it borrows the caller's memory
+		c.writers.Put(w)
+	}()
+	w.needValue = opts.NeedValue
+	for {
+		if c.closed.Load() {
+			return Result{}, ErrClosed
+		}
+		result, err := c.changeOnce(ctx, k, opts.Out, fn, wantDraft, w)
+		w.old.Release()
+		if err != errChanged {
+			if mismatch := (*VersionError)(nil); errors.As(err, &mismatch) {
+				c.counters.versionMismatches.Add(1)
+			}
+			return result, err
+		}
+		if ctx.Err() != nil {
+			return Result{}, ctx.Err()
+		}
+	}
+}
+
+// writer is the working memory of one write, pooled.
+type writer struct {
+	old       Hit
+	scratch   []byte
+	draft     Draft
+	needValue bool
+}
+
+func newWriter() any { return &writer{scratch: make([]byte, 0, 256)} }
+
+// before is what a round knows of the key.
+type before struct {
+	mark    mark
+	isLive  bool // writer.old holds the entry
+	mayKnow bool // the tier may hold a record, by now
+	// hidden: there is no live entry, but a delete or invalidation is under way that may not
+	// be durable yet, or what is there has expired and may hide an older durable record.
+	hidden bool
+}
+
+func (c *Cache) changeOnce(ctx context.Context, k Key, out *Hit, fn UpdateFunc, wantDraft bool, w *writer) (Result, error) {
+	gen := c.generationOf(k.Namespace)
+	was, err := c.before(ctx, gen, k.Name, w)
+	if err != nil {
+		return Result{}, err
+	}
+	old := &w.old
+	if !was.isLive {
+		old = nil
+	}
+	w.draft = NewDraft(nil)
+	if wantDraft && old != nil {
+		w.draft = draftOf(old)
+	}
+	verdict, err := fn(old, &w.draft)
+	result := Result{Existed: was.isLive, Verdict: verdict}
+	if err != nil || verdict == Leave {
+		return Result{Existed: was.isLive}, err
+	}
+	if verdict == Remove {
+		if old == nil && !was.hidden {
+			return Result{}, c.settleAbsence(ctx, gen)
+		}
+		return result, c.removeKey(ctx, gen, k.Name, was, out, w)
+	}
+	made, needOld, err := c.compose(w.scratch[:0], old, &w.draft)
+	if needOld {
+		w.needValue = true
+		return Result{}, errChanged
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	w.scratch = made.attrs
+	if gen == nil {
+		if gen, err = c.openNamespace(ctx, k.Namespace); err != nil {
+			return Result{}, err
+		}
+		was.mark = c.markNow(gen, k.Name)
+	}
+	return result, c.store(ctx, gen, k.Name, was, made, out)
+}
+
+// markNow marks a key of a generation that was just created and holds nothing.
+func (c *Cache) markNow(gen *generation, key []byte) mark {
+	hash := c.hash(gen.id, key)
+	s := c.shardOf(hash)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if number, _ := s.find(hash, gen.id, key); number != 0 {
+		return mark{change: s.changes[stripeOf(hash)] - 1} // holds never: another writer was first
+	}
+	return s.markOf(hash, gen)
+}
+
+// before reads the key's entry into w.old, wherever it is.
+func (c *Cache) before(ctx context.Context, gen *generation, key []byte, w *writer) (before, error) {
+	if gen == nil {
+		return before{}, nil
+	}
+	hash := c.hash(gen.id, key)
+	result, m := c.shardOf(hash).look(hash, gen, key, false, &w.old)
+	was := before{mark: m, isLive: result == foundLive, hidden: result == foundBuried || result == foundAbsent}
+	if was.isLive && c.isCovered(gen, key, &w.old) {
+		w.old.Release()
+		was.isLive, was.hidden = false, true
+	}
+	if c.config.Tier == nil {
+		was.hidden = was.hidden && result != foundAbsent
+		return was, nil
+	}
+	if result != foundNone {
+		was.mayKnow = true // even if not yet: a flush does not disturb the mark
+		return was, nil
+	}
+	live, covered, err := c.read(ctx, gen, key, w.needValue, &Record{}, &w.old)
+	was.isLive, was.mayKnow, was.hidden = live, live || covered, covered
+	return was, err
+}
+
+// isCovered reports that an invalidation under way covers a live entry of L1: what it was
+// must not be made the base of a newer write.
+func (c *Cache) isCovered(gen *generation, key []byte, h *Hit) bool {
+	if c.fences.count.Load() == 0 {
+		return false
+	}
+	return c.fences.covers(&Record{Namespace: gen.id, Key: key, Seq: h.seq, Attrs: h.attrs})
+}
+
+// settleAbsence makes durable whatever made a key absent, before its deletion is
+// acknowledged: the tier removes things by its own decision without syncing.
+func (c *Cache) settleAbsence(ctx context.Context, gen *generation) error {
+	if gen == nil || c.config.Tier == nil {
+		return nil
+	}
+	if err := c.saveGenerations(ctx, gen); err != nil {
+		return c.tierError("flush", err)
+	}
+	if err := c.config.Tier.Sync(ctx); err != nil {
+		return c.tierError("sync", err)
+	}
+	return nil
+}
+
+// store publishes a new entry if nothing happened to the key since was.
+func (c *Cache) store(ctx context.Context, gen *generation, key []byte, was before, made composed, out *Hit) error {
+	length := entryBytes(len(key), len(made.attrs), len(made.value))
+	size := int64(arena.Size(length)) + overheadOf(made.attrs)
+	if size > c.config.L1BytesMax/2 {
+		return &LimitError{What: "entry", Unit: "bytes", Got: size, Max: c.config.L1BytesMax / 2, Setting: "l1_bytes"}
+	}
+	if c.config.Tier != nil {
+		if err := c.waitClean(ctx, size); err != nil {
+			return err
+		}
+	}
+	if err := c.reserve(ctx, size); err != nil {
+		return err
+	}
+	hash := c.hash(gen.id, key)
+	s := c.shardOf(hash)
+	ref, e, err := s.allocate(length)
+	if err != nil {
+		c.release(size)
+		return err
+	}
+	defer s.mu.Unlock()
+	if length > copyUnderLockBytesMax {
+		s.mu.Unlock() // the chunk is ours alone until it is published
+		e.fill(gen.id, key, made.attrs, made.value)
+		s.mu.Lock()
+	}
+	// The sequence comes before the check: an invalidation that the check does not see has
+	// its fence, and so its own sequence, still before it.
+	e.header().seq = c.nextSeq()
+	if s.closed || !s.holds(was.mark, hash, gen) {
+		s.arena.Drop(ref)
+		c.release(size)
+		if s.closed {
+			return ErrClosed
+		}
+		return errChanged
+	}
+	if length <= copyUnderLockBytesMax {
+		e.fill(gen.id, key, made.attrs, made.value)
+	}
+	flags := s.aloneFlag(hash, gen.id, key, was)
+	if c.config.Tier != nil {
+		flags |= slotDirty
+		if !c.mayLiveInL1(made.attrs.Admission(), len(key), len(made.attrs), len(made.value)) {
+			flags |= slotTransient
+		}
+	}
+	number := s.write(hash, ref, e, flags)
+	c.counters.insertions.Add(1)
+	gen.owner.counters.insertions.Add(1)
+	if out != nil {
+		nowMs := c.clock.ms()
+		s.pin(number, s.entryOf(number), nowMs, e.attrs().StateAt(nowMs, nowMs), out)
+	}
+	s.compact()
+	return nil
+}
+
+// aloneFlag is slotAlone if the tier holds no record of the key. REQUIRES: s.mu held.
+func (s *shard) aloneFlag(hash uint64, namespace NamespaceID, key []byte, was before) slotFlags {
+	if number, _ := s.find(hash, namespace, key); number != 0 {
+		return s.slots[number].flags & slotAlone
+	}
+	if was.mayKnow {
+		return 0
+	}
+	return slotAlone
+}
+
+// allocate locks the shard and makes an unpublished chunk; on error the shard is unlocked.
+func (s *shard) allocate(length int) (arena.Ref, entry, error) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return 0, nil, ErrClosed
+	}
+	ref, err := s.arena.Alloc(length)
+	if err != nil {
+		s.mu.Unlock()
+		s.cache.logger.Error("cannot get memory for an entry", "error", err)
+		return 0, nil, ErrNoRoom
+	}
+	e := entry(s.arena.Data(ref))
+	e.header().slot = 0
+	return ref, e, nil
+}
+
+// write publishes a new entry or tombstone, which has its sequence, and hands it to the
+// flusher or the eviction policy. REQUIRES: s.mu held.
+func (s *shard) write(hash uint64, ref arena.Ref, e entry, flags slotFlags) uint32 {
+	header := e.header()
+	header.lastAccessMs.Store(s.cache.clock.ms())
+	s.changes[stripeOf(hash)]++
+	number := s.publish(hash, ref, flags)
+	if flags&slotDirty != 0 {
+		s.enqueue(number)
+	} else {
+		s.queue(number)
+	}
+	return number
+}
+
+// removeKey deletes an entry, live or hidden, if nothing happened to the key since was, and waits until
+// that is durable.
+func (c *Cache) removeKey(ctx context.Context, gen *generation, key []byte, was before, out *Hit, w *writer) error {
+	hash := c.hash(gen.id, key)
+	s := c.shardOf(hash)
+	if c.config.Tier != nil {
+		if err := c.waitClean(ctx, int64(entryBytes(len(key), 0, 0))); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	if s.closed || !s.holds(was.mark, hash, gen) {
+		closed := s.closed
+		s.mu.Unlock()
+		if closed {
+			return ErrClosed
+		}
+		return errChanged
+	}
+	waiter, err := s.bury(hash, gen.id, key, was.mayKnow)
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	c.evict() // the tombstone may have exceeded the budget
+	if out != nil {
+		*out, w.old = w.old, Hit{}
+	}
+	if was.isLive {
+		c.counters.invalidations.Add(1)
+		gen.owner.counters.invalidations.Add(1)
+	}
+	if waiter == nil {
+		return c.settleAbsence(ctx, gen)
+	}
+	if err := c.await(ctx, waiter); err != nil {
+		return err
+	}
+	if err := c.saveGenerations(ctx, gen); err != nil {
+		return c.tierError("flush", err)
+	}
+	return nil
+}
+
+// bury makes a key absent: by a tombstone when the tier has, or may be getting, a record
+// of it, and then returns whom to await; else by removal. REQUIRES: s.mu held.
+func (s *shard) bury(hash uint64, namespace NamespaceID, key []byte, tierMayKnow bool) (*flushWaiter, error) {
+	number, _ := s.find(hash, namespace, key)
+	if number != 0 {
+		// A dirty one may be on its way to the tier this moment.
+		tierMayKnow = s.slots[number].flags&(slotDirty|slotAlone) != slotAlone
+	}
+	if s.cache.config.Tier == nil || !tierMayKnow {
+		if number != 0 {
+			s.changes[stripeOf(hash)]++
+			s.remove(number)
+		}
+		return nil, nil
+	}
+	length := entryBytes(len(key), 0, 0)
+	ref, err := s.arena.Alloc(length)
+	if err != nil {
+		return nil, ErrNoRoom
+	}
+	e := entry(s.arena.Data(ref))
+	e.fill(namespace, key, nil, nil)
+	e.header().tombstone, e.header().seq = true, s.cache.nextSeq()
+	s.cache.used.Add(slotBytes(e)) // a delete never waits for room; tombstones are short-lived
+	s.write(hash, ref, e, slotDirty)
+	return s.waiter(hash), nil
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"log/slog"
+	"time"
+
+	"pgcache/cache"
+	"pgcache/pgwire"
+	"pgcache/sqlmap"
+)
+
+// A message must carry the largest value as text, which doubles it, and what stands
+// around it.
+const (
+	messageOverheadBytes = 1 << 20
+	messageBytesMin      = 256 << 20 // pgwire's own default
+	messageBytesMax      = 1<<30 - 2 // the protocol's bound
+)
+
+// newServer makes the protocol server, which answers by SQL over the cache.
+func newServer(s *settings, store *cache.Cache, started time.Time, logger *slog.Logger) (*pgwire.Server, error) {
+	handler, err := sqlmap.New(sqlmap.Config{
+		Cache:     store,
+		Version:   buildVersion(),
+		StartTime: started,
+		Settings:  settingRows(s),
+		Logger:    logger.With("room", "sqlmap"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	message := 2*int64(s.MaxBlobBytes) + messageOverheadBytes
+	return pgwire.NewServer(pgwire.Config{
+		Handler: handler,
+		Logger:  logger.With("room", "pgwire"),
+		Limits: pgwire.Limits{
+			Connections:  s.MaxConnections,
+			MessageBytes: int(min(max(message, messageBytesMin), messageBytesMax)),
+		},
+	})
+}
+
+// settingRows are the settings for cache_settings.
+func settingRows(s *settings) []sqlmap.SettingRow {
+	var rows []sqlmap.SettingRow
+	for _, r := range s.rows() {
+		rows = append(rows, sqlmap.SettingRow{Name: r.name, Value: r.value, Unit: r.unit, Source: r.source, Description: r.description})
+	}
+	return rows
+}

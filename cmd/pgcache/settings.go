@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+// settings are everything that can be configured. A field is a flag, an environment
+// variable and a key of the configuration file at once; the tags are their documentation.
+// A field tagged unit appears in cache_settings with that unit.
+type settings struct {
+	Listen  string `name:"listen" default:"127.0.0.1:7432" placeholder:"HOST:PORT" unit:"" help:"Address to listen on. Loopback only, as there is no authentication yet. Port 0 picks a free one."`
+	DataDir string `name:"data-dir" placeholder:"DIR" unit:"" help:"Directory of the disk tier. Empty: memory only, nothing survives a restart."`
+
+	L1Bytes byteSize `name:"l1-bytes" default:"256MiB" unit:"bytes" help:"Memory for entries, with keys, labels and index counted."`
+	L2Bytes byteSize `name:"l2-bytes" default:"4GiB" unit:"bytes" help:"Disk for entries, in the data directory."`
+
+	MaxBlobBytes   byteSize `name:"max-blob-bytes" placeholder:"SIZE" unit:"bytes" help:"Largest value. 0: 64MiB, and at most an eighth of l1-bytes."`
+	MaxNamespaces  int      `name:"max-namespaces" default:"10000" unit:"" help:"Most namespaces at one time."`
+	MaxConnections int      `name:"max-connections" default:"10000" unit:"" help:"Most connections at one time."`
+
+	L2BlockCacheBytes byteSize `name:"l2-block-cache-bytes" default:"64MiB" unit:"bytes" help:"Memory in which the disk tier keeps blocks of its files."`
+	L2MemTableBytes   byteSize `name:"l2-memtable-bytes" default:"8MiB" unit:"bytes" help:"Memory in which the disk tier gathers writes before they become a file."`
+
+	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"30s" unit:"ms" help:"How long a stop waits for running statements, and then for writing to disk."`
+
+	LogLevel  logLevel  `name:"log-level" default:"info" placeholder:"LEVEL" unit:"" help:"Least severe messages to log: debug, info, warn or error."`
+	LogFormat logFormat `name:"log-format" default:"text" placeholder:"FORMAT" unit:"" help:"How to log: text or json."`
+
+	// sources tells where each setting, by flag name, came from.
+	sources map[string]source
+	model   []*kong.Flag
+}
+
+// commandLine is what kong parses: the settings, and what is not a setting.
+type commandLine struct {
+	Config  string      `name:"config" placeholder:"FILE" help:"Read settings from this YAML file; its keys are the flags' names."`
+	Version versionFlag `name:"version" help:"Print the version and exit."`
+
+	settings
+
+	Serve struct{} `cmd:"" default:"1" help:"Serve clients. This is what happens without a command."`
+}
+
+// versionFlag prints the version and ends the parse.
+type versionFlag bool
+
+// BeforeReset runs as soon as the flag is seen, before other flags are judged.
+func (versionFlag) BeforeReset(app *kong.Kong) error {
+	fmt.Fprintf(app.Stdout, "pgcache %s\n", buildVersion())
+	return errAnswered
+}
+
+// errAnswered says that --help or --version gave its answer and nothing is left to do.
+var errAnswered = errors.New("answered")
+
+// usageError is a wrong setting: exit code 2.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error {
+	return &usageError{text: fmt.Sprintf(format, args...)}
+}
+
+const description = `A cache server for every PostgreSQL client.
+
+Every flag can also be given as an environment variable (--l1-bytes as PGCACHE_L1_BYTES) or as a key
+of the file named by --config (l1-bytes: 1GiB). A flag beats the environment, which beats the file.`
+
+// loadSettings reads the settings from all sources and checks them. Its errors are for
+// the user. errAnswered means that the arguments asked for help or the version.
+func loadSettings(args []string, env func(string) (string, bool), stdout io.Writer) (*settings, error) {
+	var line commandLine
+	layers := &layers{env: env, sources: make(map[string]source)}
+	answered := false
+	parser, err := kong.New(&line, kong.Name("pgcache"), kong.Description(description),
+		kong.Writers(stdout, io.Discard), kong.Exit(func(int) { answered = true }),
+		kong.Resolvers(layers), kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
+	if err != nil {
+		return nil, fmt.Errorf("describe settings: %w", err)
+	}
+	_, err = parser.Parse(args)
+	switch {
+	case answered || errors.Is(err, errAnswered):
+		return nil, errAnswered
+	case layers.err != nil:
+		return nil, layers.err
+	case err != nil:
+		return nil, usagef("%v; pgcache --help shows the usage", err)
+	}
+	s := &line.settings
+	s.sources = layers.sources
+	for _, flag := range parser.Model.Flags {
+		if flag.Tag.Has("unit") {
+			s.model = append(s.model, flag)
+		}
+	}
+	return s, s.validate()
+}
+
+// logLevel is a severity by name.
+type logLevel slog.Level
+
+// UnmarshalText reads a severity.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	switch strings.ToLower(string(text)) {
+	case "debug":
+		*l = logLevel(slog.LevelDebug)
+	case "info":
+		*l = logLevel(slog.LevelInfo)
+	case "warn":
+		*l = logLevel(slog.LevelWarn)
+	case "error":
+		*l = logLevel(slog.LevelError)
+	default:
+		return fmt.Errorf("%q is not a level: write debug, info, warn or error", text)
+	}
+	return nil
+}
+
+func (l logLevel) String() string { return strings.ToLower(slog.Level(l).String()) }
+
+// logFormat is text or json.
+type logFormat string
+
+// UnmarshalText reads a format.
+func (f *logFormat) UnmarshalText(text []byte) error {
+	switch s := strings.ToLower(string(text)); s {
+	case "text", "json":
+		*f = logFormat(s)
+		return nil
+	}
+	return fmt.Errorf("%q is not a log format: write text or json", text)
+}
+
+// row is a setting as cache_settings shows it.
+type row struct{ name, value, unit, source, description string }
+
+// rows lists all settings in the order of --help. Names have underscores, as PostgreSQL's
+// settings do; the configuration file takes them like that too.
+func (s *settings) rows() []row {
+	rows := make([]row, 0, len(s.model))
+	for _, flag := range s.model {
+		from, ok := s.sources[flag.Name]
+		if !ok {
+			from = source{kind: "default"}
+		}
+		rows = append(rows, row{
+			name:        strings.ReplaceAll(flag.Name, "-", "_"),
+			value:       plainValue(flag.Target),
+			unit:        flag.Tag.Get("unit"),
+			source:      from.String(),
+			description: flag.Help,
+		})
+	}
+	return rows
+}
+
+// plainValue is a setting's value without its unit.
+func plainValue(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case time.Duration:
+		return strconv.FormatInt(x.Milliseconds(), 10)
+	case byteSize:
+		return strconv.FormatInt(int64(x), 10)
+	default:
+		return fmt.Sprint(x)
+	}
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// environ makes an environment of NAME=value texts.
+func environ(pairs ...string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		for _, p := range pairs {
+			if k, v, _ := strings.Cut(p, "="); k == name {
+				return v, true
+			}
+		}
+		return "", false
+	}
+}
+
+func configFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pgcache.yaml")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func rowOf(t *testing.T, s *settings, name string) row {
+	t.Helper()
+	for _, r := range s.rows() {
+		if r.name == name {
+			return r
+		}
+	}
+	t.Fatalf("no setting %q", name)
+	return row{}
+}
+
+func TestPrecedence(t *testing.T) {
+	path := configFile(t, "# a comment\nl1-bytes: 3MiB\nmax_namespaces: 7\nlog-level: warn\n")
+	tests := []struct {
+		name   string
+		args   []string
+		env    []string
+		value  string
+		source string
+	}{
+		{"default", nil, nil, "268435456", "default"},
+		{"file", []string{"--config", path}, nil, "3145728", "file " + path + ":2"},
+		{"file named by the environment", nil, []string{"PGCACHE_CONFIG=" + path}, "3145728", "file " + path + ":2"},
+		{"environment", nil, []string{"PGCACHE_L1_BYTES=2MiB"}, "2097152", "environment PGCACHE_L1_BYTES"},
+		{"environment beats file", []string{"--config=" + path}, []string{"PGCACHE_L1_BYTES=2MiB"}, "2097152", "environment PGCACHE_L1_BYTES"},
+		{"flag beats all", []string{"serve", "--config=" + path, "--l1-bytes=1MiB"}, []string{"PGCACHE_L1_BYTES=2MiB"}, "1048576", "flag"},
+		{"empty variable is not set", nil, []string{"PGCACHE_L1_BYTES="}, "268435456", "default"},
+		{"flag equal to the default", []string{"--l1-bytes", "256MiB"}, nil, "268435456", "flag"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := loadSettings(test.args, environ(test.env...), io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := rowOf(t, s, "l1_bytes")
+			if r.value != test.value || r.source != test.source || r.unit != "bytes" {
+				t.Errorf("l1_bytes = %s %s from %q, want %s bytes from %q", r.value, r.unit, r.source, test.value, test.source)
+			}
+		})
+	}
+}
+
+func TestFileSetsEverySetting(t *testing.T) {
+	path := configFile(t, `
+listen: localhost:0
+data-dir: /somewhere
+l1-bytes: 1073741824
+l2_bytes: 8GiB
+max-blob-bytes: 1MB
+max-namespaces: 5
+max-connections: 6
+l2-block-cache-bytes: 32MiB
+l2-memtable-bytes: 4MiB
+shutdown-timeout: 1m30s
+log-level: debug
+log-format: json
+`)
+	s, err := loadSettings([]string{"--config", path}, environ(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"listen": "localhost:0", "data_dir": "/somewhere", "l1_bytes": "1073741824", "l2_bytes": "8589934592",
+		"max_blob_bytes": "1000000", "max_namespaces": "5", "max_connections": "6",
+		"l2_block_cache_bytes": "33554432", "l2_memtable_bytes": "4194304", "shutdown_timeout": "90000",
+		"log_level": "debug", "log_format": "json",
+	}
+	for _, r := range s.rows() {
+		if r.value != want[r.name] {
+			t.Errorf("%s = %q, want %q", r.name, r.value, want[r.name])
+		}
+		if !strings.HasPrefix(r.source, "file ") || r.description == "" {
+			t.Errorf("%s: source %q, description %q", r.name, r.source, r.description)
+		}
+		delete(want, r.name)
+	}
+	if len(want) != 0 {
+		t.Errorf("not listed: %v", want)
+	}
+	if s.ShutdownTimeout != 90*time.Second {
+		t.Errorf("ShutdownTimeout = %v", s.ShutdownTimeout)
+	}
+}
+
+func TestRefusedSettings(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		env  []string
+		file string
+		want []string // parts of the message
+	}{
+		{"unknown flag", []string{"--l1-bites=1"}, nil, "", []string{"--l1-bites", "--l1-bytes"}},
+		{"unknown command", []string{"server"}, nil, "", []string{"server"}},
+		{"bad size", []string{"--l1-bytes=lots"}, nil, "", []string{"--l1-bytes", `"lots"`, "256MiB"}},
+		{"huge size", []string{"--l1-bytes=16EiB"}, nil, "", []string{"16EiB"}},
+		{"negative size", []string{"--l2-bytes=-1"}, nil, "", []string{"l2-bytes"}},
+		{"bad size in the environment", nil, []string{"PGCACHE_L2_BYTES=4x"}, "", []string{"l2-bytes", `"4x"`, "environment PGCACHE_L2_BYTES"}},
+		{"bad level in the file", nil, nil, "log-level: loud\n", []string{"log-level", `"loud"`, "debug, info", ":1"}},
+		{"unknown key", nil, nil, "l1-bytes: 1GiB\nl3-bytes: 1\n", []string{`"l3-bytes"`, ":2", "--help"}},
+		{"a key that is no setting", nil, nil, "config: x\n", []string{`"config"`}},
+		{"twice", nil, nil, "l1-bytes: 1GiB\nl1_bytes: 2GiB\n", []string{"twice", ":2"}},
+		{"list", nil, nil, "listen: [a, b]\n", []string{"listen", "one value"}},
+		{"null", nil, nil, "listen:\n", []string{"listen", "no value"}},
+		{"not a mapping", nil, nil, "hello\n", []string{"l1-bytes: 1GiB"}},
+		{"not yaml", nil, nil, "a: [\n", []string{"config"}},
+		{"no such file", []string{"--config=/nonexistent/x"}, nil, "", []string{"/nonexistent/x", "no such file"}},
+		{"l1 too small", []string{"--l1-bytes=1000"}, nil, "", []string{"l1-bytes", "1MiB"}},
+		{"blob too large", []string{"--l1-bytes=4MiB", "--max-blob-bytes=2MiB"}, nil, "", []string{"max-blob-bytes", "eighth"}},
+		{"no connections", []string{"--max-connections=0"}, nil, "", []string{"max-connections"}},
+		{"no namespaces", []string{"--max-namespaces=-1"}, nil, "", []string{"max-namespaces"}},
+		{"all interfaces", []string{"--listen=0.0.0.0:7432"}, nil, "", []string{"0.0.0.0:7432", "authentication", "127.0.0.1"}},
+		{"all interfaces, short", []string{"--listen=:7432"}, nil, "", []string{"authentication"}},
+		{"all interfaces, six", []string{"--listen=[::]:7432"}, nil, "", []string{"authentication"}},
+		{"a name", []string{"--listen=example.com:7432"}, nil, "", []string{"authentication"}},
+		{"no port", []string{"--listen=127.0.0.1"}, nil, "", []string{"HOST:PORT"}},
+		{"no time to stop", []string{"--shutdown-timeout=0s"}, nil, "", []string{"shutdown-timeout"}},
+		{"bad time", []string{"--shutdown-timeout=soon"}, nil, "", []string{"shutdown-timeout", "soon"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			args := test.args
+			if test.file != "" {
+				args = append(args, "--config", configFile(t, test.file))
+			}
+			var stderr strings.Builder
+			m := &Main{Args: args, Env: environ(test.env...), Stdout: io.Discard, Stderr: &stderr}
+			if code := m.Run(t.Context()); code != exitUsage {
+				t.Errorf("exit code %d, want %d", code, exitUsage)
+			}
+			text := stderr.String()
+			for _, part := range test.want {
+				if !strings.Contains(text, part) {
+					t.Errorf("message does not mention %s: %s", part, text)
+				}
+			}
+			if !strings.HasPrefix(text, "pgcache: ") || strings.Count(text, "\n") != 1 {
+				t.Errorf("not one line: %q", text)
+			}
+		})
+	}
+}
+
+func TestLoopbackAddresses(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:7432", "127.9.9.9:1", "[::1]:0", "localhost:7432", "[::ffff:127.0.0.1]:1"} {
+		if err := checkLoopback(address); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	tests := []struct{ arg, want string }{
+		{"--help", "PGCACHE_L1_BYTES"}, {"--help", "--shutdown-timeout"}, {"--version", "pgcache "},
+	}
+	for _, test := range tests {
+		var stdout, stderr strings.Builder
+		m := &Main{Args: []string{test.arg}, Env: environ(), Stdout: &stdout, Stderr: &stderr}
+		if code := m.Run(t.Context()); code != exitOK || stderr.String() != "" {
+			t.Errorf("%s: exit code %d, %q", test.arg, code, stderr.String())
+		}
+		if !strings.Contains(stdout.String(), test.want) {
+			t.Errorf("%s does not print %q:\n%s", test.arg, test.want, stdout.String())
+		}
+	}
+	if _, err := loadSettings([]string{"--help"}, environ(), io.Discard); !errors.Is(err, errAnswered) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	tests := map[string]int64{"0": 0, "1": 1, "1024": 1024, "4KiB": 4096, "1.5MiB": 3 << 19, " 2 GiB ": 2 << 30, "1MB": 1e6, "256mib": 256 << 20}
+	for text, want := range tests {
+		var s byteSize
+		if err := s.UnmarshalText([]byte(text)); err != nil || int64(s) != want {
+			t.Errorf("%q = %d, %v, want %d", text, s, err, want)
+		}
+	}
+	if got := byteSize(256 << 20).String(); got != "256MiB" {
+		t.Errorf("String = %q", got)
+	}
+}

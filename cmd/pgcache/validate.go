@@ -1,0 +1,63 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Bounds that have no meaning beyond being sane; the rooms check what they depend on.
+const (
+	l1BytesMin         = 1 << 20 // a shard must hold at least a few entries
+	l2BytesMin         = 1 << 20 // what l2 accepts
+	connectionsMax     = 100_000 // file descriptors; each idle one holds a few KiB
+	namespacesMax      = 1_000_000
+	shutdownTimeoutMax = time.Hour
+)
+
+// validate checks what can be checked before anything is opened (M2).
+func (s *settings) validate() error {
+	switch {
+	case s.L1Bytes < l1BytesMin:
+		return usagef("l1-bytes is %s: the memory tier needs at least 1MiB", s.L1Bytes)
+	case s.DataDir != "" && s.L2Bytes < l2BytesMin:
+		return usagef("l2-bytes is %s: the disk tier needs at least 1MiB; leave data-dir empty to do without it", s.L2Bytes)
+	case s.MaxBlobBytes > s.L1Bytes/8:
+		return usagef("max-blob-bytes is %s: at most an eighth of l1-bytes (%s) can be one value; raise l1-bytes or lower it", s.MaxBlobBytes, s.L1Bytes)
+	case s.MaxNamespaces < 1 || s.MaxNamespaces > namespacesMax:
+		return usagef("max-namespaces is %d: write a number from 1 to %d", s.MaxNamespaces, namespacesMax)
+	case s.MaxConnections < 1 || s.MaxConnections > connectionsMax:
+		return usagef("max-connections is %d: write a number from 1 to %d", s.MaxConnections, connectionsMax)
+	case s.L2BlockCacheBytes < 1<<20:
+		return usagef("l2-block-cache-bytes is %s: the disk tier needs at least 1MiB", s.L2BlockCacheBytes)
+	case s.L2MemTableBytes < 1<<20 || s.L2MemTableBytes > 1<<30:
+		return usagef("l2-memtable-bytes is %s: write a size from 1MiB to 1GiB", s.L2MemTableBytes)
+	case s.ShutdownTimeout <= 0 || s.ShutdownTimeout > shutdownTimeoutMax:
+		return usagef("shutdown-timeout is %s: write a time up to 1h, like 30s", s.ShutdownTimeout)
+	}
+	return checkLoopback(s.Listen)
+}
+
+// checkLoopback refuses addresses that other machines can reach: whoever connects is
+// trusted, so that would hand them the cache.
+func checkLoopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return usagef("listen is %q: write it as HOST:PORT, like 127.0.0.1:7432", address)
+	}
+	if strings.EqualFold(host, "localhost") {
+		return nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err == nil && ip.IsLoopback() {
+		return nil
+	}
+	return usagef("listen is %q: refused, because authentication is not available yet and everybody "+
+		"who reaches that address could read and change the cache; listen on 127.0.0.1, [::1] or localhost", address)
+}
+
+// oneLine folds an error that a library spread over lines.
+func oneLine(text string) string {
+	return strings.Join(strings.Fields(strings.ReplaceAll(text, "\n", "; ")), " ")
+}

@@ -1,0 +1,121 @@
+// Package realpostgres runs the PostgreSQL that Debian's package installs, in a temporary
+// directory, for tests that compare with it and for benchmarks. It is not linked into the
+// product. A Server may be used by any number of goroutines.
+package realpostgres
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// Server is a running PostgreSQL without passwords. User and database are "postgres".
+type Server struct {
+	Address string // HOST:PORT
+	Socket  string // the same as a Unix socket, where PostgreSQL never offers encryption
+	dir     string
+	process *exec.Cmd
+}
+
+// Start makes a cluster and starts the newest PostgreSQL installed. PostgreSQL refuses
+// root, so that root runs it as the user postgres.
+func Start() (*Server, error) {
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if len(found) == 0 {
+		return nil, errors.New("realpostgres: no /usr/lib/postgresql/*/bin/postgres; make deps installs it")
+	}
+	slices.Sort(found)
+	s := &Server{}
+	if err := s.start(filepath.Dir(found[len(found)-1])); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("realpostgres: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Server) start(bin string) error {
+	var err error
+	if s.dir, err = os.MkdirTemp("", "pgcache-postgres-"); err != nil {
+		return err
+	}
+	as, err := unprivileged(s.dir)
+	if err != nil {
+		return err
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	data := filepath.Join(s.dir, "data")
+	// A transcript must not depend on the locale of the machine it runs on.
+	create := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
+	create.SysProcAttr, create.Dir = as, s.dir
+	if out, err := create.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	run := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-k", s.dir, "-c", "listen_addresses=127.0.0.1")
+	run.SysProcAttr, run.Dir = as, s.dir
+	output, err := run.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := run.Start(); err != nil {
+		return err
+	}
+	s.process, s.Address, s.Socket = run, net.JoinHostPort("127.0.0.1", port), filepath.Join(s.dir, ".s.PGSQL."+port)
+	var said strings.Builder
+	for lines := bufio.NewScanner(output); lines.Scan(); {
+		said.WriteString(lines.Text() + "\n")
+		if strings.Contains(lines.Text(), "ready to accept connections") {
+			go func() { _, _ = io.Copy(io.Discard, output) }()
+			return nil
+		}
+	}
+	return fmt.Errorf("ended before it was ready:\n%s", said.String())
+}
+
+// Stop ends the server at once and removes its directory.
+func (s *Server) Stop() {
+	if s.process != nil {
+		// SIGQUIT is an immediate shutdown: the children end too, unlike by SIGKILL.
+		_ = s.process.Process.Signal(syscall.SIGQUIT)
+		_ = s.process.Wait()
+	}
+	if s.dir != "" {
+		_ = os.RemoveAll(s.dir)
+	}
+}
+
+// unprivileged hands dir to the user postgres if we are root.
+func unprivileged(dir string) (*syscall.SysProcAttr, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, err
+	}
+	uid, _ := strconv.Atoi(u.Uid)
+	gid, _ := strconv.Atoi(u.Gid)
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, os.Chown(dir, uid, gid)
+}
+
+// freePort finds a port that nobody listens on just now: PostgreSQL has no port 0.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+}

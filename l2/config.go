@@ -1,0 +1,115 @@
+package l2
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Config is what a store is made of. Zero fields take the default named with each.
+type Config struct {
+	Dir string // required
+	FS  vfs.FS // the operating system's
+
+	// BytesMax is the budget of logical bytes: keys, attributes, indexes, and payloads as
+	// stored. Files take up to about 1.5 times that, plus 6 memtables of logs. 4 GiB; at
+	// least 1 MiB.
+	BytesMax int64
+
+	BlockCacheBytes int64 // memory for blocks read; 64 MiB
+	MemTableBytes   int64 // memory for recent writes, up to four of these at once; 8 MiB
+
+	CompressMinBytes   int // smaller payloads are stored raw; 1 KiB
+	CompressMinGainPct int // a payload that shrinks by less is stored raw; 5
+
+	// SyncInterval bounds what a crash can lose of writes that did not ask for durability.
+	// 1 s; negative: only what Write, Sync and Close were asked for.
+	SyncInterval time.Duration
+
+	// WriteTimeout bounds the wait of a caller for the committer, in case the disk hangs.
+	// 30 s.
+	WriteTimeout time.Duration
+
+	// CloseTimeout bounds Close, likewise: what is not finished by then is left to recovery
+	// at the next open. 30 s.
+	CloseTimeout time.Duration
+
+	// FreeBytesMin is the floor of free disk space below which puts are rejected, because
+	// Pebble does not survive a full disk. 512 MiB; negative: no floor.
+	FreeBytesMin int64
+
+	// TickInterval is how often the store syncs, sweeps expired records, reclaims ended
+	// generations and looks at free space. 1 s.
+	TickInterval time.Duration
+
+	Now    func() time.Time // time.Now
+	Logger *slog.Logger     // discards
+
+	// ticks replaces the ticker in tests: one tick of maintenance per receive.
+	ticks <-chan time.Time
+}
+
+const (
+	bytesMaxFloor      = 1 << 20
+	memTableBytesFloor = 64 << 10
+	memTableBytesMax   = 1 << 30 // Pebble's own limit is 4 GiB
+)
+
+func (c Config) withDefaults() Config {
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	defaultTo(&c.BytesMax, 4<<30)
+	defaultTo(&c.BlockCacheBytes, 64<<20)
+	defaultTo(&c.MemTableBytes, 8<<20)
+	defaultTo(&c.CompressMinBytes, 1<<10)
+	defaultTo(&c.CompressMinGainPct, 5)
+	defaultTo(&c.SyncInterval, time.Second)
+	defaultTo(&c.WriteTimeout, 30*time.Second)
+	defaultTo(&c.CloseTimeout, 30*time.Second)
+	defaultTo(&c.FreeBytesMin, 512<<20)
+	defaultTo(&c.TickInterval, time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	return c
+}
+
+func defaultTo[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Validate reports the first setting that makes no sense. Zero fields are fine.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Dir == "":
+		return fmt.Errorf("l2: Dir is empty")
+	case c.BytesMax < bytesMaxFloor:
+		return fmt.Errorf("l2: BytesMax is %d, must be at least %d", c.BytesMax, bytesMaxFloor)
+	case c.BlockCacheBytes < 0:
+		return fmt.Errorf("l2: BlockCacheBytes is %d, must not be negative", c.BlockCacheBytes)
+	case c.MemTableBytes < memTableBytesFloor || c.MemTableBytes > memTableBytesMax:
+		return fmt.Errorf("l2: MemTableBytes is %d, must be %d to %d", c.MemTableBytes, memTableBytesFloor, memTableBytesMax)
+	case c.CompressMinBytes < 0:
+		return fmt.Errorf("l2: CompressMinBytes is %d, must not be negative", c.CompressMinBytes)
+	case c.CompressMinGainPct < 0 || c.CompressMinGainPct > 99:
+		return fmt.Errorf("l2: CompressMinGainPct is %d, must be 0 to 99", c.CompressMinGainPct)
+	case c.WriteTimeout < 0:
+		return fmt.Errorf("l2: WriteTimeout is %v, must not be negative", c.WriteTimeout)
+	case c.CloseTimeout < 0:
+		return fmt.Errorf("l2: CloseTimeout is %v, must not be negative", c.CloseTimeout)
+	case c.TickInterval < 0:
+		return fmt.Errorf("l2: TickInterval is %v, must not be negative", c.TickInterval)
+	}
+	return nil
+}

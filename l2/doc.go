@@ -1,0 +1,64 @@
+// Package l2 is the durable tier of pgcache: it implements cache.Tier on Pebble. It
+// stores records, finds them again after a restart, and keeps them within a byte budget.
+// It knows nothing of SQL, connections or L1, and leaves every decision about validity
+// but expiry to the cache: watermarks are stored here and enforced there.
+//
+// A *Store may be used by any number of goroutines.
+//
+// # Directory
+//
+//	FORMAT   what this directory is: format version, store id, state
+//	LOCK     held by the process that has the store open
+//	db/      the Pebble store
+//
+// # Rows
+//
+// The first byte of a key is its kind. Integers in keys are big-endian, so that byte order
+// is number order; a namespace is its generation's id, so that a flush is one new id.
+//
+//	M name                            -> singletons: "format" (version, store id), "seq"
+//	N name                            -> id u64, generation u64, created i64 (Unix ns)
+//	G id                              -> a generation that ended and waits for reclaim
+//	T ns kind text                    -> watermark: sequence u64
+//	m ns key                          -> header, attributes, small payload
+//	v ns key                          -> header, attributes, payload that is not small
+//	q seq ns key                      -> size u64: insertion order, accounting
+//	x deadline ns key                 -> expiry order; deadline in Unix ms
+//	i ns kind u16(len text) text key  -> label index
+//
+// No two records share a row: lengths are fixed or prefixed, but for the last part, so
+// that keys of equal bytes have equal parts.
+//
+// The m rows are what scans and writes read: small, and in key order. The v row repeats
+// header and attributes so that a hit needs one lookup.
+//
+// # Value of m and v rows
+//
+// Little-endian:
+//
+//	 0  magic u8 | version u8 | codec u8 | placement u8
+//	 4  sequence u64
+//	12  raw length u64             payload before compression
+//	20  stored length u64          payload as stored
+//	28  crc32c u32                 of the payload as stored
+//	32  attributes length u32
+//	36  reserved u32, zero         room for a payload file's number range
+//	40  crc32c u32                 of the m row's key, bytes 0..40 and the attributes
+//	44  attributes                 cache.Attrs
+//	    payload                    in the m row if placement is inline, else in the v row
+//
+// Invariants:
+//
+//	D1  All rows of a record are written and removed in one batch, and a reader looks at
+//	    one snapshot. q, x and i rows without their m row are garbage: nothing returns it.
+//	D2  Only the committer goroutine writes to Pebble, so what it reads before a batch is
+//	    what the batch is applied to. Callers prepare (encode, compress) and wait.
+//	D3  Header and payload are checked against their crc32c, and the header's covers the
+//	    key: a read returns the bytes that were written for the key or nothing.
+//	D4  One write-ahead log holds everything: a crash keeps a prefix of the batches, so
+//	    that no older record outlives an invalidation that was made durable after it.
+//	D5  Bytes in use are the sum of the sizes in the q rows of live generations.
+//	D6  A generation that ended accepts no write and answers no read, from the commit that
+//	    ended it on.
+//	D7  Pebble's fatal errors end the writes of this store, not the process.
+package l2

@@ -1,0 +1,152 @@
+package l2
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Eviction is SIEVE: a hand walks the insertion queue from the oldest record to the
+// newest and around again. A record read since the hand last passed is spared and loses
+// its visited bit; any other is removed. Records never move, so a hit costs no write. The
+// hand turns back before what was written since its round began, and never removes the
+// latest group of writes in their favour: a put that was just stored is not the victim
+// when all older records happen to have been read. All of it runs in the committer.
+
+const (
+	// Background eviction starts above the high water mark and goes down to the low one,
+	// so that writes seldom wait for room.
+	highWaterPct = 95
+	lowWaterPct  = 90
+
+	// evictRowsMax and evictVictimsMax bound one slice, between which writes go on: a few
+	// milliseconds.
+	evictRowsMax    = 2048
+	evictVictimsMax = 256
+
+	// evictRoundsMax is how many rounds of the hand may free nothing before eviction gives
+	// up: the rest of a round, one that clears bits, and one that finds victims.
+	evictRoundsMax = 3
+)
+
+// makeRoom evicts until need bytes are free, as far as there is something to evict.
+func (s *Store) makeRoom(need int64) {
+	if need == 0 || s.diskFull.Load() {
+		return
+	}
+	need = min(need, s.cfg.BytesMax)
+	s.evictTo(s.cfg.BytesMax - need)
+}
+
+// evictTo evicts until no more than goal bytes are in use. It ends early when the hand has
+// been around several times and freed nothing, or on an error.
+func (s *Store) evictTo(goal int64) {
+	for rounds := 0; s.usage.total.bytes.Load() > goal && rounds < evictRoundsMax; {
+		before := s.usage.total.bytes.Load()
+		wrapped, err := s.evictSlice(goal)
+		if err != nil {
+			s.cfg.Logger.Error("l2: evict", "error", err)
+			return
+		}
+		if s.usage.total.bytes.Load() < before {
+			rounds = 0
+		} else if wrapped {
+			rounds++
+		}
+	}
+}
+
+// evictInBackground does one slice of eviction down to the low water mark.
+func (s *Store) evictInBackground() {
+	before := s.usage.total.bytes.Load()
+	if before <= s.lowWater || s.overloaded() {
+		s.evicting = false
+		return
+	}
+	wrapped, err := s.evictSlice(s.lowWater)
+	if err != nil {
+		s.cfg.Logger.Error("l2: evict", "error", err)
+		s.evicting = false // until the next write
+	}
+	if wrapped && s.usage.total.bytes.Load() == before {
+		s.fruitless++
+	} else if s.usage.total.bytes.Load() < before {
+		s.fruitless = 0
+	}
+	if s.fruitless >= evictRoundsMax {
+		s.evicting, s.fruitless = false, 0
+	}
+}
+
+// evictSlice moves the hand over some rows and removes victims until goal is reached. It
+// reports whether the hand came to the end of the queue and went back to its beginning.
+func (s *Store) evictSlice(goal int64) (wrapped bool, err error) {
+	if err := s.degradedError(); err != nil {
+		return false, err
+	}
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindQueue}, UpperBound: []byte{kindQueue + 1}})
+	if err != nil {
+		return false, fmt.Errorf("l2: read queue: %w", err)
+	}
+	g := s.newGroup(1) // no record comes twice
+	examined, excess := 0, s.usage.total.bytes.Load()-goal
+	end := appendUint64([]byte{kindQueue}, uint64(s.roundEnd)+1)
+	valid := iter.SeekGE(s.hand)
+	for ; valid && examined < evictRowsMax && int(g.evictions) < evictVictimsMax && -g.bytes < excess; valid = iter.Next() {
+		if bytes.Compare(iter.Key(), end) >= 0 {
+			valid = false
+			break
+		}
+		examined++
+		if err := g.evictRow(iter); err != nil {
+			return false, errors.Join(err, iter.Close(), g.commit(false))
+		}
+	}
+	if wrapped = !valid; wrapped {
+		s.hand, s.roundEnd = append(s.hand[:0], kindQueue), s.settled
+	} else {
+		s.hand = append(s.hand[:0], iter.Key()...)
+	}
+	if err := errors.Join(iter.Error(), iter.Close()); err != nil {
+		return wrapped, errors.Join(fmt.Errorf("l2: read queue: %w", err), g.commit(false))
+	}
+	return wrapped, g.commit(false)
+}
+
+// evictRow spares or removes the record of the queue row that the iterator is on.
+func (g *group) evictRow(queue *pebble.Iterator) error {
+	value, err := queue.ValueAndErr()
+	if err != nil {
+		return fmt.Errorf("l2: read queue: %w", err)
+	}
+	key := append([]byte(nil), queue.Key()...)
+	seq, recordKey, ok := splitOrderedKey(nil, key)
+	if !ok || len(value) != 8 {
+		g.delete(key)
+		return nil
+	}
+	ns, _ := splitRecordKey(recordKey)
+	if g.s.usage.of(ns) == nil {
+		g.delete(key)
+		return nil
+	}
+	if g.s.visited.take(recordKey) {
+		return nil
+	}
+	h, _, err := g.find(recordKey)
+	if err != nil {
+		return err
+	}
+	if h == nil || uint64(h.seq) != seq {
+		// What is left of a record whose header was damaged.
+		g.delete(key)
+		g.change(ns, -1, -int64(binary.BigEndian.Uint64(value)))
+		return nil
+	}
+	g.removeOwn(recordKey, h)
+	g.evictions++
+	return nil
+}

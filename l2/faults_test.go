@@ -1,0 +1,347 @@
+package l2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"pgcache/cache"
+)
+
+// damageRow changes a byte of a row behind the store's back.
+func damageRow(t testing.TB, s *Store, key []byte, at int) {
+	t.Helper()
+	value, closer, err := s.db.Get(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value = append([]byte(nil), value...)
+	if err := closer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	value[at] ^= 0x10
+	if err := s.db.Set(key, value, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Any changed byte makes the record a miss, is counted, and removes the record.
+func TestDamagedRecords(t *testing.T) {
+	recordKey := appendRecordKey(nil, testNS, []byte("k"))
+	payloadKey := appendPayloadKey(nil, recordKey)
+	for _, tc := range []struct {
+		name  string
+		value []byte
+		key   []byte
+		every int
+	}{
+		{"header", compressible(3000), recordKey, 1},
+		{"inline", []byte("small"), recordKey, 1},
+		{"compressed payload", append(incompressible(800, 2), compressible(3000)...), payloadKey, 1},
+		{"raw payload", incompressible(3000, 1), payloadKey, 97},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := withNamespace(t, mustOpen(t, testConfig(vfs.NewMem())))
+			defer s.Close() // of a damaged header rows remain: not valid
+			removed := watchRemovals(s)
+			damaged := 0
+			for at := 0; ; at += tc.every {
+				write1(t, s, putOp(testNS, "k", 10, tc.value, attrs(tags("t"), ttl(time.Hour))))
+				value, closer, err := s.db.Get(tc.key)
+				if err != nil {
+					t.Fatal(err)
+				}
+				size := len(value)
+				closer.Close()
+				if at >= size {
+					break
+				}
+				damageRow(t, s, tc.key, at)
+				if got := get(t, s, "k"); got != "-" {
+					t.Fatalf("byte %d: got %d bytes", at, len(got))
+				}
+				damaged++
+				settle(t, s)
+				if s.MayContain(testNS, []byte("k")) {
+					t.Fatalf("byte %d: the record is still there", at)
+				}
+			}
+			if got := s.Stats().CorruptRecords; got != int64(damaged) {
+				t.Errorf("%d corrupt records of %d", got, damaged)
+			}
+			removed.await(t, 1)
+			if tc.key[0] == kindPayload {
+				validate(t, s)
+			}
+		})
+	}
+}
+
+// What a damaged header leaves behind is found by eviction.
+func TestDamagedHeaderIsEvicted(t *testing.T) {
+	cfg := testConfig(vfs.NewMem())
+	cfg.BytesMax = bytesMaxFloor
+	s := withNamespace(t, open(t, cfg))
+	put(t, s, "k", 10, string(incompressible(1000, 1)))
+	damageRow(t, s, appendRecordKey(nil, testNS, []byte("k")), 20)
+	ok, err := s.Get(context.Background(), testNS, []byte("k"), false, new(cache.Record))
+	if ok || err != nil {
+		t.Fatal("a damaged header is believed", err)
+	}
+	settle(t, s)
+	if got := get(t, s, "k"); got != "-" {
+		t.Fatal("the payload outlives the header")
+	}
+	for i := range 2000 {
+		put(t, s, keyOf(i), sequence(i+10), string(incompressible(1000, uint64(i))))
+	}
+}
+
+func TestMissingPayload(t *testing.T) {
+	s := withNamespace(t, open(t, testConfig(vfs.NewMem())))
+	put(t, s, "k", 10, string(incompressible(1000, 1)))
+	payloadKey := appendPayloadKey(nil, appendRecordKey(nil, testNS, []byte("k")))
+	if err := s.db.Delete(payloadKey, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	if get(t, s, "k") != "-" || s.Stats().CorruptRecords != 1 {
+		t.Error("a record without payload is served")
+	}
+	settle(t, s)
+	if s.Stats().Entries != 0 {
+		t.Error("a record without payload is kept")
+	}
+}
+
+// faultEnv says to a test that it runs in a child process, and which case. What Pebble
+// leaves behind after an error must not count as our leak.
+const faultEnv = "L2_FAULT"
+
+// inChild runs one case of a test in a process of its own and returns its output.
+func inChild(t *testing.T, test, which string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+test+"$", "-test.v")
+	cmd.Env = append(os.Environ(), faultEnv+"="+which)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("case %s: %v\n%.4000s", which, err, out)
+	}
+	return string(out)
+}
+
+// readFault fails the n-th reading operation since it was switched on.
+type readFault struct {
+	n    int32
+	on   atomic.Bool
+	seen atomic.Int32
+}
+
+func (f *readFault) String() string { return "read fault" }
+
+func (f *readFault) MaybeError(op errorfs.Op) error {
+	if f.on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsRead && f.seen.Add(1) == f.n+1 {
+		return errorfs.ErrInjected
+	}
+	return nil
+}
+
+// Read errors are reported, or the record is a miss; they do not change what is stored.
+func TestReadErrors(t *testing.T) {
+	mem := vfs.NewMem()
+	cfg := testConfig(mem)
+	cfg.BlockCacheBytes = 1 // read from files
+	s := withNamespace(t, mustOpen(t, cfg))
+	for i := range 100 {
+		put(t, s, keyOf(i), sequence(i), string(incompressible(2000, uint64(i))))
+	}
+	closeValid(t, s)
+	for n := int32(0); ; n++ {
+		fault := &readFault{n: n}
+		cfg.FS = errorfs.Wrap(mem, fault)
+		s := mustOpen(t, cfg)
+		fault.on.Store(true)
+		failed := 0
+		for i := range 100 {
+			var r cache.Record
+			ok, err := s.Get(context.Background(), testNS, []byte(keyOf(i)), true, &r)
+			switch {
+			case err != nil:
+				failed++
+			case ok && string(r.Value) != string(incompressible(2000, uint64(i))):
+				t.Fatalf("failing read %d: %s has another value", n, keyOf(i))
+			}
+		}
+		fault.on.Store(false)
+		for i := range 100 {
+			if get(t, s, keyOf(i)) != string(incompressible(2000, uint64(i))) {
+				t.Fatalf("failing read %d: %s is gone", n, keyOf(i))
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if failed > 1 {
+			t.Errorf("failing read %d: %d gets failed", n, failed)
+		}
+		if fault.seen.Load() <= n || n > 25 { // there are not that many, or enough was seen
+			return
+		}
+	}
+}
+
+// Open fails cleanly, or works, whichever read fails; afterwards everything is there.
+func TestOpenErrors(t *testing.T) {
+	if os.Getenv(faultEnv) == "" {
+		t.Log(inChild(t, "TestOpenErrors", "open"))
+		return
+	}
+	mem := vfs.NewMem()
+	made(t, mem)
+	for n := int32(0); n < 300; n++ {
+		fault := &readFault{n: n} // failing writes: see TestWriteErrors
+		fault.on.Store(true)
+		s, err := Open(testConfig(errorfs.Wrap(mem, fault)))
+		if err == nil {
+			err = s.Close()
+		}
+		var open *OpenError
+		if err != nil && !errors.As(err, &open) && !errors.Is(err, errorfs.ErrInjected) {
+			t.Fatalf("operation %d: %v", n, err)
+		}
+		s = mustOpen(t, testConfig(mem))
+		if get(t, s, "k") != "v" {
+			t.Fatalf("operation %d: the record is gone", n)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if fault.seen.Load() <= n {
+			return // there are not that many
+		}
+	}
+}
+
+// With each write operation failing in turn, and all after it, the store either goes on or
+// is degraded: reads answer old or new values or miss, writes end in errors, Close returns,
+// and what was acknowledged as durable is there at the next open.
+func TestWriteErrors(t *testing.T) {
+	if n := os.Getenv(faultEnv); n != "" {
+		var at int32
+		fmt.Sscan(n, &at)
+		writeErrorCase(t, at)
+		return
+	}
+	if testing.Short() {
+		return
+	}
+	for n := 0; n < 400; n += 1 + n/2 {
+		text := inChild(t, "TestWriteErrors", fmt.Sprint(n))
+		if strings.Contains(text, "no operation failed") {
+			return
+		}
+	}
+}
+
+func writeErrorCase(t *testing.T, n int32) {
+	mem := vfs.NewCrashableMem()
+	var count atomic.Int32
+	var on atomic.Bool
+	cfg := testConfig(errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && count.Add(1) > n {
+			return errorfs.ErrInjected
+		}
+		return nil
+	})))
+	cfg.MemTableBytes = memTableBytesFloor
+	cfg.WriteTimeout, cfg.CloseTimeout = time.Second/2, time.Second/2
+	s := withNamespace(t, mustOpen(t, cfg))
+	on.Store(true)
+	durable, tried := make(map[string]int), make(map[string]int)
+	failed := false
+	for i := range 150 {
+		key, sync := keyOf(i%20), i%3 == 0
+		tried[key] = i
+		err := s.Write(context.Background(), []cache.TierOp{putOp(testNS, key, sequence(i), incompressible(3000, uint64(i)), attrs())}, sync)
+		if err == nil && sync {
+			for k, at := range tried {
+				durable[k] = at
+			}
+		}
+		failed = failed || err != nil
+		var r cache.Record
+		ok, err := s.Get(context.Background(), testNS, []byte(key), true, &r)
+		if err == nil && ok && string(r.Value) != string(incompressible(3000, uint64(r.Seq-1))) {
+			t.Fatalf("%s: another value", key)
+		}
+		if failed && i > 120 {
+			break
+		}
+	}
+	if failed != (s.degradedError() != nil) && failed {
+		t.Logf("writes failed, not degraded")
+	}
+	if count.Load() <= n {
+		t.Log("no operation failed")
+	}
+	_ = s.Close()
+	cfg = testConfig(mem.CrashClone(vfs.CrashCloneCfg{}))
+	s = mustOpen(t, cfg)
+	for key, at := range durable {
+		var r cache.Record
+		ok, err := s.Get(context.Background(), testNS, []byte(key), true, &r)
+		if err != nil || !ok || int(r.Seq) < at+1 || string(r.Value) != string(incompressible(3000, uint64(r.Seq-1))) {
+			t.Errorf("%s: acknowledged as durable at %d, found %v %d %v", key, at+1, ok, r.Seq, err)
+		}
+	}
+	closeValid(t, s)
+}
+
+// A log that meets a full disk waits for room. Reads go on, new writes fail at once, and
+// those that wait are done in the end.
+func TestLogOnFullDisk(t *testing.T) {
+	var full atomic.Bool
+	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && isLog(op.Path) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})))
+	cfg.MemTableBytes = memTableBytesFloor
+	cfg.TickInterval = time.Millisecond
+	s := withNamespace(t, open(t, cfg))
+	put(t, s, "k", 10, "v")
+	full.Store(true)
+	ops := []cache.TierOp{putOp(testNS, "waits", 11, incompressible(200_000, 1), attrs())}
+	done := make(chan error, 1)
+	go func() { done <- s.Write(context.Background(), ops, true) }()
+	for deadline := time.Now().Add(10 * time.Second); s.logWaits.Load() == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing waits for disk space")
+		}
+		runtime.Gosched()
+	}
+	if get(t, s, "k") != "v" || !s.Stats().Degraded {
+		t.Error("reads do not go on, or the store does not say that it is degraded")
+	}
+	full.Store(false)
+	if err := <-done; err != nil {
+		t.Errorf("the write that waited: %v", err)
+	}
+	if get(t, s, "waits") != string(ops[0].Record.Value) || s.Stats().Degraded {
+		t.Error("the store does not recover")
+	}
+}

@@ -1,0 +1,98 @@
+package l2
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// displaceBytesMax bounds how much one tick evicts while the disk is full, so that a disk
+// that others filled does not empty the cache at once.
+const displaceBytesMax = 64 << 20
+
+// maintainLoop is the maintainer goroutine.
+func (s *Store) maintainLoop() {
+	defer close(s.maintainerDone)
+	ticks := s.cfg.ticks
+	if ticks == nil {
+		interval := s.cfg.TickInterval
+		if s.cfg.SyncInterval > 0 {
+			interval = min(interval, s.cfg.SyncInterval)
+		}
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		ticks = ticker.C
+	}
+	for {
+		select {
+		case <-s.background.Done():
+			return
+		case <-ticks:
+			s.tick()
+		}
+	}
+}
+
+// tick does all periodic work once, each kind in bounded steps.
+func (s *Store) tick() {
+	if s.degradedError() != nil {
+		return
+	}
+	s.watchDisk()
+	now := s.cfg.Now()
+	s.step("sync", func(ctx context.Context) error {
+		if s.cfg.SyncInterval < 0 || !s.unsynced.Load() {
+			return nil
+		}
+		if since := now.Sub(s.lastSync); since >= 0 && since < s.cfg.SyncInterval {
+			return nil
+		}
+		s.lastSync = now
+		return s.sync(ctx)
+	})
+	s.step("displace", s.displace)
+	s.step("sweep", s.sweep)
+	s.step("reclaim", s.reclaimTick)
+	if s.degradedError() == nil { // else Pebble's locks may be held for ever
+		s.diskBytes.Store(int64(s.db.Metrics().DiskSpaceUsage()))
+	}
+}
+
+func (s *Store) step(what string, work func(context.Context) error) {
+	if err := work(s.background); err != nil && !errors.Is(err, context.Canceled) {
+		s.cfg.Logger.Warn("l2: background work failed, will be tried again", "work", what, "error", err)
+	}
+}
+
+// watchDisk stops puts while the free space is below the floor, and lets them go on once
+// it is an eighth above.
+func (s *Store) watchDisk() {
+	if s.cfg.FreeBytesMin < 0 {
+		return
+	}
+	usage, err := s.cfg.FS.GetDiskUsage(s.cfg.Dir)
+	if err != nil {
+		return // not known on this file system
+	}
+	floor := uint64(s.cfg.FreeBytesMin)
+	full := s.diskFull.Load()
+	switch {
+	case !full && usage.AvailBytes < floor:
+		s.diskFull.Store(true)
+		s.cfg.Logger.Error("l2: the disk is nearly full, new records are rejected",
+			"free_bytes", usage.AvailBytes, "free_bytes_min", floor)
+	case full && usage.AvailBytes >= floor+floor/8:
+		s.diskFull.Store(false)
+		s.cfg.Logger.Info("l2: the disk has room again", "free_bytes", usage.AvailBytes)
+	}
+}
+
+// displace evicts, on a full disk, as many bytes as were rejected: if the store itself
+// filled the disk, space returns and new records replace old ones.
+func (s *Store) displace(ctx context.Context) error {
+	rejected := min(s.rejectedBytes.Swap(0), displaceBytesMax)
+	if !s.diskFull.Load() || rejected == 0 {
+		return nil
+	}
+	return s.submit(ctx, &request{evict: rejected, emit: func(*group) error { return nil }})
+}

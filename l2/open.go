@@ -1,0 +1,279 @@
+package l2
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pgcache/cache"
+)
+
+// Open opens the store in cfg.Dir, or makes one if the directory is empty or missing. A
+// directory that it refuses, with an *OpenError, keeps what it holds.
+func Open(cfg Config) (*Store, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	s := &Store{
+		cfg:        cfg,
+		lookupKeys: sync.Pool{New: func() any { return new(lookupKeys) }},
+		notifier:   newNotifier(),
+		highWater:  cfg.BytesMax / 100 * highWaterPct,
+		lowWater:   cfg.BytesMax / 100 * lowWaterPct,
+		requests:   make(chan *request, requestsMax),
+		names:      make(map[string]cache.NamespaceID),
+		seqKey:     singletonKey("seq"),
+		hand:       []byte{kindQueue},
+
+		sweepSlices: sweepSlicesPerTick,
+		idle:        make(chan struct{}, 1),
+		broken:      make(chan struct{}),
+
+		lookupOptions:  pebble.IterOptions{UseL6Filters: true},
+		maintainerDone: make(chan struct{}),
+		stopCommitter:  make(chan struct{}),
+		committerDone:  make(chan struct{}),
+	}
+	s.background, s.stopBackground = context.WithCancel(context.Background())
+	if err := s.open(); err != nil {
+		s.stopBackground()
+		err = errors.Join(err, s.release())
+		var open *OpenError
+		if !errors.As(err, &open) {
+			err = &OpenError{Dir: cfg.Dir, Err: err}
+		}
+		return nil, err
+	}
+	s.armed.Store(true)
+	go s.notifier.run()
+	go s.commitLoop()
+	go s.maintainLoop()
+	return s, nil
+}
+
+// open acquires everything and loads the state; release undoes it.
+func (s *Store) open() error {
+	s.cfg.FS, s.fsCloser = vfs.WithDiskHealthChecks(s.cfg.FS, diskSlowAfter, nil, func(info vfs.DiskSlowInfo) {
+		s.cfg.Logger.Warn("l2: slow disk", "operation", info.String())
+	})
+	s.cfg.FS = &guardFS{
+		FS: s.cfg.FS, fatal: s.degrade, background: s.background, retryEvery: s.cfg.TickInterval,
+		full: &s.logWaits, armed: &s.armed,
+	}
+	d := directory{fs: s.cfg.FS, path: s.cfg.Dir}
+	marker, err := d.inspect()
+	if err != nil {
+		return err
+	}
+	if s.lock, err = d.acquire(); err != nil {
+		return err
+	}
+	if marker, err = d.inspect(); err != nil { // again: now nobody else changes it
+		return err
+	}
+	if marker.state == stateNone {
+		if marker, err = d.create(); err != nil {
+			return err
+		}
+	}
+	if s.compressor, err = newCompressor(s.cfg.CompressMinBytes, s.cfg.CompressMinGainPct); err != nil {
+		return err
+	}
+	s.visited = newVisitedSet(s.cfg.BytesMax)
+	// Pebble reserves memtables out of the cache; one is nearly always there.
+	s.blockCache = pebble.NewCache(s.cfg.BlockCacheBytes + s.cfg.MemTableBytes)
+	if s.db, err = s.openPebble(d, marker); err != nil {
+		return err
+	}
+	start := time.Now()
+	if marker, err = s.checkIdentity(d, marker); err == nil {
+		err = s.load()
+	}
+	if err == nil && uint64(s.lastSeq) < marker.seq {
+		// Pebble opens a truncated manifest as an older state, without a word.
+		err = d.damaged(fmt.Errorf("the database is at sequence %d, and was at %d before", s.lastSeq, marker.seq))
+	}
+	if err != nil {
+		return errors.Join(d.explain(err), s.db.Close())
+	}
+	s.marker = marker
+	s.diskBytes.Store(int64(s.db.Metrics().DiskSpaceUsage()))
+	s.cfg.Logger.Info("l2: opened", "dir", s.cfg.Dir, "store_id", marker.id,
+		"entries", s.usage.total.entries.Load(), "bytes", s.usage.total.bytes.Load(), "scan", time.Since(start))
+	return nil
+}
+
+// openPebble opens the database. It returns even if Pebble meets a fatal error.
+func (s *Store) openPebble(d directory, marker marker) (*pebble.DB, error) {
+	dir := d.databaseDir()
+	options := s.pebbleOptions()
+	if marker.state == stateReady {
+		options.ErrorIfNotExists = true
+		desc, err := pebble.Peek(dir, s.cfg.FS)
+		switch {
+		case err != nil:
+			return nil, d.explain(err)
+		case !desc.Exists:
+			return nil, d.damaged(fmt.Errorf("there is no database in %s", dir))
+		case desc.FormatMajorVersion > pebbleFormat:
+			return nil, d.newer(fmt.Errorf("database format %d, this version knows %d", desc.FormatMajorVersion, pebbleFormat))
+		}
+	}
+	type outcome struct {
+		db  *pebble.DB
+		err error
+	}
+	opened := make(chan outcome, 1)
+	go func() {
+		db, err := pebble.Open(dir, options)
+		opened <- outcome{db, err}
+	}()
+	select {
+	case o := <-opened:
+		if o.err != nil {
+			return nil, d.explain(o.err)
+		}
+		return o.db, nil
+	case <-s.broken:
+		return nil, d.explain(s.breakErr)
+	}
+}
+
+// identityRow is the value of the singleton row "format".
+func identityRow(id string) []byte { return append([]byte{formatVersion}, id...) }
+
+// checkIdentity makes sure that the database is the one the marker speaks of: a database
+// whose files were lost and which Pebble took for a new one is not.
+func (s *Store) checkIdentity(d directory, marker marker) (marker, error) {
+	key := singletonKey("format")
+	value, closer, err := s.db.Get(key)
+	switch {
+	case err == nil:
+		defer closer.Close()
+		if !bytes.Equal(value, identityRow(marker.id)) {
+			return marker, d.damaged(errors.New("the database does not belong to this directory"))
+		}
+	case !errors.Is(err, pebble.ErrNotFound):
+		return marker, err
+	case marker.state == stateReady:
+		return marker, d.damaged(errors.New("the database has lost its identity"))
+	default:
+		if err := s.db.Set(key, identityRow(marker.id), pebble.Sync); err != nil {
+			return marker, err
+		}
+	}
+	if marker.state == stateReady {
+		return marker, nil
+	}
+	marker.state = stateReady
+	return marker, d.write(marker)
+}
+
+// load reads everything that is kept in memory: state and accounting.
+func (s *Store) load() error {
+	d := directory{fs: s.cfg.FS, path: s.cfg.Dir}
+	see := func(seq cache.Sequence) { s.state.LastSeq = max(s.state.LastSeq, seq) }
+	ended := make(map[cache.NamespaceID]bool)
+	load := func(kind byte, row func(key, value []byte) bool) error {
+		return s.eachRow(kind, func(key, value []byte) error {
+			if !row(key, value) {
+				return d.damaged(fmt.Errorf("row %q", key))
+			}
+			return nil
+		})
+	}
+	err := errors.Join(
+		load(kindSingleton, func(key, value []byte) bool {
+			if bytes.Equal(key, s.seqKey) && len(value) == 8 {
+				see(cache.Sequence(binary.BigEndian.Uint64(value)))
+			}
+			return true
+		}),
+		load(kindNamespace, func(key, value []byte) bool {
+			row, ok := decodeNamespaceRow(key, value)
+			if ok {
+				s.state.Namespaces = append(s.state.Namespaces, row)
+				s.names[row.Name] = row.ID
+				s.usage.begin(row.ID)
+				see(cache.Sequence(row.ID))
+			}
+			return ok
+		}),
+		load(kindGarbage, func(key, value []byte) bool {
+			if len(key) == 1+8 {
+				ended[cache.NamespaceID(binary.BigEndian.Uint64(key[1:]))] = true
+			}
+			return len(key) == 1+8
+		}),
+		load(kindWatermark, func(key, value []byte) bool {
+			label, ok := splitWatermarkKey(key)
+			if ok = ok && len(value) == 8; !ok {
+				return false
+			}
+			mark := cache.Watermark{Label: label, Seq: cache.Sequence(binary.BigEndian.Uint64(value))}
+			see(mark.Seq)
+			if label.Namespace == 0 || s.usage.of(label.Namespace) != nil {
+				s.state.Watermarks = append(s.state.Watermarks, mark)
+			}
+			return true
+		}),
+		load(kindQueue, func(key, value []byte) bool {
+			if len(key) < orderedKeyOffset || len(value) != 8 {
+				return true // the hand of eviction removes it
+			}
+			see(cache.Sequence(binary.BigEndian.Uint64(key[1:])))
+			ns := cache.NamespaceID(binary.BigEndian.Uint64(key[1+8:]))
+			if s.usage.of(ns) == nil {
+				ended[ns] = true
+			}
+			s.usage.add(ns, 1, int64(binary.BigEndian.Uint64(value)))
+			return true
+		}),
+	)
+	s.lastSeq, s.settled, s.roundEnd = s.state.LastSeq, s.state.LastSeq, s.state.LastSeq
+	for id := range ended {
+		if s.usage.of(id) == nil {
+			s.garbage.add(id)
+		}
+	}
+	slices.Sort(s.garbage.ids)
+	return err
+}
+
+// eachRow visits the rows of a kind. The slices are valid during the call only.
+func (s *Store) eachRow(kind byte, visit func(key, value []byte) error) error {
+	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	if err != nil {
+		return err
+	}
+	for valid := iter.First(); valid && err == nil; valid = iter.Next() {
+		var value []byte
+		if value, err = iter.ValueAndErr(); err == nil {
+			err = visit(iter.Key(), value)
+		}
+	}
+	return errors.Join(err, iter.Error(), iter.Close())
+}
+
+// explain classes an error that Pebble met at open.
+func (d directory) explain(err error) error {
+	var open *OpenError
+	switch {
+	case errors.As(err, &open):
+		return err
+	case pebble.IsCorruptionError(err), errors.Is(err, fs.ErrNotExist), errors.Is(err, pebble.ErrDBDoesNotExist):
+		return d.damaged(err)
+	default:
+		return &OpenError{Dir: d.path, Err: err}
+	}
+}

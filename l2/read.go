@@ -1,0 +1,175 @@
+package l2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"pgcache/cache"
+)
+
+// lookupKeys is memory for the keys of one lookup, pooled because what is passed to an
+// iterator escapes.
+type lookupKeys struct{ record, payload []byte }
+
+// Get implements cache.Tier.
+func (s *Store) Get(ctx context.Context, ns cache.NamespaceID, key []byte, withValue bool, dst *cache.Record) (bool, error) {
+	if err := s.enter(); err != nil {
+		return false, err
+	}
+	defer s.leave()
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if s.usage.of(ns) == nil {
+		s.counters.negativeSkips.Add(1)
+		return false, nil
+	}
+	keys := s.lookupKeys.Get().(*lookupKeys)
+	defer s.lookupKeys.Put(keys)
+	keys.record = appendRecordKey(keys.record[:0], ns, key)
+
+	iter, err := s.db.NewIter(&s.lookupOptions)
+	if err != nil {
+		return false, fmt.Errorf("l2: read record: %w", err)
+	}
+	h, found, err := s.readRecord(iter, keys, withValue, dst)
+	if closeErr := iter.Close(); err == nil && closeErr != nil {
+		found, err = false, closeErr
+	}
+	switch {
+	case err == nil && !found:
+		return false, nil
+	case err == nil:
+		dst.Namespace, dst.Key, dst.Seq = ns, key, h.seq
+		dst.ValueLen, dst.StoredLen = int64(h.rawLen), int64(h.storedLen)
+		if withValue {
+			s.visited.mark(keys.record)
+		} else {
+			dst.Value = nil
+		}
+		return true, nil
+	case errors.Is(err, errDamaged):
+		s.removeDamaged(keys.record, h.seq, err)
+		return false, nil
+	case pebble.IsCorruptionError(err):
+		// A whole block is unreadable and removing one key would not repair it.
+		s.counters.corruptRecords.Add(1)
+		s.logDamage(keys.record, err)
+		return false, nil
+	default:
+		return false, fmt.Errorf("l2: read record: %w", err)
+	}
+}
+
+// readRecord finds the record in the iterator's snapshot and fills dst.Attrs and, if
+// asked, dst.Value. The slices of the header returned are no longer valid.
+func (s *Store) readRecord(iter *pebble.Iterator, keys *lookupKeys, withValue bool, dst *cache.Record) (header, bool, error) {
+	h, found, err := s.findRecord(iter, keys, withValue)
+	if err != nil {
+		return h, false, err
+	}
+	if !found {
+		s.counters.negativeSkips.Add(1)
+		return h, false, nil
+	}
+	s.counters.metadataReads.Add(1)
+	if h.expired(s.cfg.Now().UnixMilli()) {
+		return h, false, nil
+	}
+	dst.Attrs = append(dst.Attrs[:0], h.attrs...)
+	if !withValue {
+		return h, true, nil
+	}
+	if checksum(h.payload) != h.crc {
+		return h, false, fmt.Errorf("%w: payload checksum", errDamaged)
+	}
+	value, err := s.compressor.expand(dst.Value, &h, h.payload)
+	if err != nil {
+		return h, false, err
+	}
+	dst.Value = value
+	return h, true, nil
+}
+
+// findRecord reads the row that has what is asked for: the v row first, because most hits
+// are on it and its absence costs no block, else the m row.
+func (s *Store) findRecord(iter *pebble.Iterator, keys *lookupKeys, withValue bool) (header, bool, error) {
+	if withValue {
+		keys.payload = appendPayloadKey(keys.payload[:0], keys.record)
+		row, found, err := lookup(iter, keys.payload)
+		if err != nil {
+			return header{}, false, err
+		}
+		if found {
+			h, err := decodePayloadRow(keys.record, row)
+			return h, true, err
+		}
+	}
+	row, found, err := lookup(iter, keys.record)
+	if err != nil || !found {
+		return header{}, false, err
+	}
+	h, err := decodeHeader(keys.record, row)
+	if err == nil && withValue && h.placement != placedInline {
+		err = fmt.Errorf("%w: payload is missing", errDamaged)
+	}
+	return h, true, err
+}
+
+// lookup finds one row. The value is valid until the iterator moves. Unlike DB.Get it
+// consults the filters of all levels.
+func lookup(iter *pebble.Iterator, key []byte) (value []byte, found bool, err error) {
+	if !iter.SeekPrefixGE(key) {
+		return nil, false, iter.Error()
+	}
+	value, err = iter.ValueAndErr()
+	return value, err == nil, err
+}
+
+// MayContain implements cache.Tier. Pebble does not show its filters, so the answer is
+// that of a lookup: keys that are absent are answered by the filters; for keys that are
+// there it reads the block of the m row, which the Get that follows then finds cached.
+func (s *Store) MayContain(ns cache.NamespaceID, key []byte) bool {
+	if s.enter() != nil {
+		return false
+	}
+	defer s.leave()
+	if s.usage.of(ns) == nil {
+		s.counters.negativeSkips.Add(1)
+		return false
+	}
+	keys := s.lookupKeys.Get().(*lookupKeys)
+	defer s.lookupKeys.Put(keys)
+	keys.record = appendRecordKey(keys.record[:0], ns, key)
+	iter, err := s.db.NewIter(&s.lookupOptions)
+	if err != nil {
+		return true
+	}
+	_, found, err := lookup(iter, keys.record)
+	if closeErr := iter.Close(); err == nil {
+		err = closeErr
+	}
+	if found {
+		s.counters.metadataReads.Add(1)
+	} else if err == nil {
+		s.counters.negativeSkips.Add(1)
+	}
+	return found || err != nil
+}
+
+// removeDamaged counts and logs a damaged record and asks the committer to remove it, if
+// it has a moment: else the next read will ask again.
+func (s *Store) removeDamaged(recordKey []byte, seq cache.Sequence, cause error) {
+	s.counters.corruptRecords.Add(1)
+	s.logDamage(recordKey, cause)
+	key := append([]byte(nil), recordKey...)
+	s.offer(&request{ops: 1, emit: func(g *group) error { return g.removeDamaged(key, seq) }})
+}
+
+func (s *Store) logDamage(recordKey []byte, cause error) {
+	ns, key := splitRecordKey(recordKey)
+	s.cfg.Logger.Error("l2: damaged record", "namespace_id", uint64(ns), "key", string(key), "error", cause)
+}

@@ -1,0 +1,198 @@
+package l2
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"pgcache/cache"
+)
+
+// codec says how a payload is stored.
+type codec uint8
+
+const (
+	codecRaw codec = iota
+	codecZstd
+	codecEnd // first unknown one
+)
+
+// placement says where a payload is stored.
+type placement uint8
+
+const (
+	placedInline placement = iota // in the m row, after the attributes
+	placedRow                     // in the v row, after header and attributes
+	placedEnd                     // first unknown one; payload files will be it
+)
+
+const (
+	headerMagic     = 0xC5
+	headerVersion   = 1
+	headerSize      = 44
+	headerCRCOffset = 40
+
+	// inlineBytesMax is the largest stored payload kept in the m row: it saves a row, and
+	// costs scans of the key space its bytes.
+	inlineBytesMax = 256
+
+	// payloadBytesMax bounds what a header may claim, so that a damaged one cannot make us
+	// allocate without end, and what Write accepts.
+	payloadBytesMax = 1 << 30
+
+	// attrsBytesMax likewise: labels and metadata have far smaller limits.
+	attrsBytesMax = 16 << 20
+)
+
+// errDamaged marks stored bytes that are not what was written.
+var errDamaged = errors.New("l2: damaged record")
+
+// header is a decoded m or v row. attrs and payload alias the row's bytes.
+type header struct {
+	codec     codec
+	placement placement
+	seq       cache.Sequence
+	rawLen    uint64
+	storedLen uint64
+	crc       uint32
+	attrs     cache.Attrs
+	payload   []byte // as stored; nil in the m row of a payload that is not inline
+}
+
+// Tables of the crc32 package are made once and then immutable.
+func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+
+// headerChecksum covers the row's key too, so that a row cannot answer for another key.
+func headerChecksum(recordKey, fixed []byte, attrs cache.Attrs) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	crc := crc32.Update(0, table, recordKey)
+	crc = crc32.Update(crc, table, fixed[:headerCRCOffset])
+	return crc32.Update(crc, table, attrs)
+}
+
+// appendHeader appends the row of h, the record under recordKey, with its payload if any.
+func appendHeader(dst, recordKey []byte, h *header) []byte {
+	start := len(dst)
+	le := binary.LittleEndian
+	dst = append(dst, headerMagic, headerVersion, byte(h.codec), byte(h.placement))
+	dst = le.AppendUint64(dst, uint64(h.seq))
+	dst = le.AppendUint64(dst, h.rawLen)
+	dst = le.AppendUint64(dst, h.storedLen)
+	dst = le.AppendUint32(dst, h.crc)
+	dst = le.AppendUint32(dst, uint32(len(h.attrs)))
+	dst = le.AppendUint32(dst, 0)
+	dst = le.AppendUint32(dst, headerChecksum(recordKey, dst[start:], h.attrs))
+	dst = append(dst, h.attrs...)
+	return append(dst, h.payload...)
+}
+
+// decodeHeader reads the m row of recordKey, decodePayloadRow its v row. Errors wrap
+// errDamaged, and the header returned then holds the sequence at most.
+func decodeHeader(recordKey, row []byte) (header, error) {
+	h, err := decodeRow(recordKey, row)
+	if err != nil {
+		return h, err
+	}
+	return h, h.check(h.placement == placedInline)
+}
+
+func decodePayloadRow(recordKey, row []byte) (header, error) {
+	h, err := decodeRow(recordKey, row)
+	if err != nil {
+		return h, err
+	}
+	if h.placement != placedRow {
+		return h, fmt.Errorf("%w: placement %d", errDamaged, h.placement)
+	}
+	return h, h.check(true)
+}
+
+func decodeRow(recordKey, row []byte) (h header, err error) {
+	if len(row) < headerSize || row[0] != headerMagic {
+		return h, fmt.Errorf("%w: no header", errDamaged)
+	}
+	if row[1] != headerVersion {
+		return h, fmt.Errorf("%w: header version %d", errDamaged, row[1])
+	}
+	le := binary.LittleEndian
+	attrsLen := le.Uint32(row[32:])
+	if attrsLen > attrsBytesMax || len(row)-headerSize < int(attrsLen) {
+		return h, fmt.Errorf("%w: attributes of %d bytes", errDamaged, attrsLen)
+	}
+	h = header{
+		codec:     codec(row[2]),
+		placement: placement(row[3]),
+		seq:       cache.Sequence(le.Uint64(row[4:])),
+		rawLen:    le.Uint64(row[12:]),
+		storedLen: le.Uint64(row[20:]),
+		crc:       le.Uint32(row[28:]),
+		attrs:     cache.Attrs(row[headerSize : headerSize+attrsLen : headerSize+attrsLen]),
+		payload:   row[headerSize+attrsLen:],
+	}
+	if le.Uint32(row[headerCRCOffset:]) != headerChecksum(recordKey, row, h.attrs) {
+		return header{seq: h.seq}, fmt.Errorf("%w: header checksum", errDamaged)
+	}
+	return h, nil
+}
+
+// check refuses what the checksum let through but this version would not have written.
+func (h *header) check(withPayload bool) error {
+	payloadLen := uint64(0)
+	if withPayload {
+		payloadLen = h.storedLen
+	}
+	switch {
+	case h.codec >= codecEnd || h.placement >= placedEnd:
+		return fmt.Errorf("%w: codec %d, placement %d", errDamaged, h.codec, h.placement)
+	case h.rawLen > payloadBytesMax || h.storedLen > payloadBytesMax:
+		return fmt.Errorf("%w: payload of %d bytes, stored as %d", errDamaged, h.rawLen, h.storedLen)
+	case h.codec == codecRaw && h.rawLen != h.storedLen:
+		return fmt.Errorf("%w: raw payload of %d bytes, stored as %d", errDamaged, h.rawLen, h.storedLen)
+	case uint64(len(h.payload)) != payloadLen:
+		return fmt.Errorf("%w: %d bytes after the attributes", errDamaged, len(h.payload))
+	case !h.attrs.Valid():
+		return fmt.Errorf("%w: attributes", errDamaged)
+	}
+	return nil
+}
+
+// deadlineMs is when the record is dead for this tier, which counts the idle TTL from the
+// record's creation because it sees none of the accesses that L1 answers.
+func (h *header) deadlineMs() (int64, bool) {
+	deadline, ok := h.attrs.DeadlineMs()
+	if idle := h.attrs.IdleMs(); idle > 0 {
+		idleDeadline := h.attrs.CreatedMs() + idle
+		if idleDeadline < h.attrs.CreatedMs() {
+			return deadline, ok // beyond the end of time
+		}
+		if !ok || idleDeadline < deadline {
+			return idleDeadline, true
+		}
+	}
+	return deadline, ok
+}
+
+// expired reports whether the record is absent for a reader at nowMs.
+func (h *header) expired(nowMs int64) bool {
+	return h.attrs.StateAt(nowMs, h.attrs.CreatedMs()) == cache.Dead
+}
+
+// rowOverheadBytes is what Pebble adds to each row, about: an internal key trailer.
+const rowOverheadBytes = 8
+
+// size is what the record counts against the budget: the bytes of all its rows.
+func (h *header) size(keyLen int) int64 {
+	size := recordKeyOffset + keyLen + headerSize + len(h.attrs) + rowOverheadBytes // m
+	size += orderedKeyOffset + keyLen + 8 + rowOverheadBytes                        // q
+	if h.placement != placedInline {
+		size += recordKeyOffset + keyLen + headerSize + len(h.attrs) + rowOverheadBytes // v
+	}
+	if _, ok := h.deadlineMs(); ok {
+		size += orderedKeyOffset + keyLen + rowOverheadBytes // x
+	}
+	for _, text := range h.attrs.Labels() {
+		size += 1 + 8 + 1 + 2 + len(text) + keyLen + rowOverheadBytes // i
+	}
+	return int64(size) + int64(h.storedLen)
+}

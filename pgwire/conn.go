@@ -1,0 +1,408 @@
+package pgwire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+)
+
+// conn is one client's connection. It is served by one goroutine; others may only use
+// statement and socket's deadline and Close.
+type conn struct {
+	server *Server
+	socket net.Conn
+	logger *slog.Logger
+
+	reader    *frameReader
+	reply     Reply
+	statement statementContext
+
+	session Session
+	idler   Idler // session, if it is one
+	names   *Names
+	// report is reportSetting, made once; reported holds what the client knows.
+	report   func(name, value string)
+	reported map[string]string
+
+	// midCycle: a message of the extended protocol has come since the last ReadyForQuery.
+	// skipping: an error has, and all is skipped up to Sync (W6).
+	midCycle, skipping bool
+	// executes counts the statements run since the last ReadyForQuery.
+	executes int
+	// idleUntil is when the client's idle time ends; zero: never.
+	idleUntil time.Time
+}
+
+// Idler is a Session that limits how long its client may be idle.
+type Idler interface {
+	// IdleTimeout is how long the server waits for the next message after ReadyForQuery, in
+	// the transaction state the session is in; 0 means for ever. Then FATAL 57P05 or, in a
+	// transaction block, 25P03.
+	IdleTimeout() time.Duration
+}
+
+// errClosed ends a connection of which nothing more is to be said.
+var errClosed = errors.New("pgwire: connection closed")
+
+func newConn(s *Server, socket net.Conn) *conn {
+	c := &conn{server: s, socket: socket, logger: s.logger.With("client", socket.RemoteAddr())}
+	c.reader = newFrameReader(socket, s.pool, s.limits.MessageBytes)
+	c.reader.timedOut = c.timedOut
+	c.reply = Reply{writer: socket, deadlines: socket, timeout: s.limits.Write, pool: s.pool}
+	c.reply.onError = func(error) { c.statement.cancel(errClientGone) }
+	c.statement.values = s.baseContext
+	if c.reader.raw != nil {
+		c.statement.watcher = c
+	}
+	c.report = c.reportSetting
+	return c
+}
+
+// serve runs the connection to its end. It is the body of its goroutine.
+func (c *conn) serve() {
+	defer func() {
+		if v := recover(); v != nil {
+			c.logger.Error("panic ends connection", "panic", v, "stack", string(debug.Stack()))
+		}
+		c.closeAll()
+	}()
+	if err := c.start(); err != nil {
+		c.finish(err)
+		return
+	}
+	c.finish(c.loop())
+}
+
+// closeAll releases all the connection has, whatever state it is in.
+func (c *conn) closeAll() {
+	c.statement.disarm()
+	c.socket.Close()
+	defer c.reader.close()
+	if c.session != nil {
+		defer func() {
+			if v := recover(); v != nil {
+				c.logger.Error("panic while closing session", "panic", v, "stack", string(debug.Stack()))
+			}
+		}()
+		defer c.session.Close()
+		c.names.close()
+	}
+}
+
+// finish says the last words: a FATAL error is sent, anything else closes silently.
+func (c *conn) finish(err error) {
+	var e *Error
+	if !errors.As(err, &e) {
+		if !errors.Is(err, errClosed) && !errors.Is(err, io.EOF) {
+			c.logger.Debug("connection ended", "error", err)
+		}
+		if c.reply.wanted {
+			c.reply.flush() // W2; Terminate may follow right behind
+		}
+		return
+	}
+	c.logger.Info("connection refused or ended", "code", string(e.Code), "message", e.Message, "cause", e.Cause)
+	c.writeError(e)
+	c.reply.flush()
+	c.reply.release()
+	if c.reply.err == nil && e.Code == CodeProtocolViolation {
+		c.linger()
+	}
+}
+
+// linger takes in what the client has still sent, so that it gets to read the error.
+func (c *conn) linger() {
+	half, ok := c.socket.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	c.reader.timedOut = nil
+	if c.socket.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_ = c.reader.discard(lingerBytes)
+	}
+}
+
+// loop handles messages until the connection ends.
+func (c *conn) loop() error {
+	for {
+		if !c.reader.messageBuffered() {
+			if err := c.beforeWait(); err != nil {
+				return err
+			}
+		}
+		message, err := c.reader.next(c.skipping)
+		if !c.idleUntil.IsZero() {
+			c.idleUntil = time.Time{}
+			if c.socket.SetReadDeadline(time.Time{}) != nil {
+				return errClosed
+			}
+		}
+		if err != nil && err != errMessageTooLong {
+			return c.frameError(message, err)
+		}
+		if message.kind == 'X' {
+			return errClosed
+		}
+		if err := c.handle(message, err == errMessageTooLong); err != nil {
+			return err
+		}
+	}
+}
+
+// beforeWait is called before the connection may have to wait for its client.
+func (c *conn) beforeWait() error {
+	if c.reply.wanted {
+		c.reply.flush() // W2
+	}
+	if c.reply.err != nil {
+		return fmt.Errorf("pgwire: write: %w", c.reply.err)
+	}
+	c.statement.disarm()
+	c.reply.release() // W7
+	if c.idler != nil && !c.midCycle && !c.reader.midMessage() {
+		if d := c.idler.IdleTimeout(); d > 0 {
+			c.idleUntil = time.Now().Add(d)
+			if c.socket.SetReadDeadline(c.idleUntil) != nil {
+				return errClosed
+			}
+		}
+	}
+	if c.server.draining() && c.atRest() {
+		return errShutdown()
+	}
+	return nil
+}
+
+// atRest reports that the connection may be ended without breaking anything off.
+func (c *conn) atRest() bool {
+	return !c.midCycle && !c.reader.midMessage() && c.session.TxStatus() == TxIdle
+}
+
+// timedOut is called when the read deadline has passed: Shutdown sets it to wake the
+// connection, and beforeWait when idle time is limited. goOn: read again.
+func (c *conn) timedOut() (goOn bool) {
+	if c.session == nil {
+		return false // authentication timeout, or shutdown during startup
+	}
+	if c.server.draining() && c.atRest() {
+		return false
+	}
+	until := time.Time{}
+	if !c.reader.midMessage() && !c.idleUntil.IsZero() {
+		if !time.Now().Before(c.idleUntil) {
+			return false
+		}
+		until = c.idleUntil
+	}
+	return c.socket.SetReadDeadline(until) == nil
+}
+
+// frameError makes the end of the connection of an error of the frame reader.
+func (c *conn) frameError(message frame, err error) error {
+	switch {
+	case err == errUnknownType:
+		return fatalf(CodeProtocolViolation, "invalid frontend message type %d", message.kind)
+	case err == errBadLength, err == io.EOF:
+		return errClosed
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		switch {
+		case c.server.draining() && c.atRest():
+			return errShutdown()
+		case c.session.TxStatus() == TxIdle:
+			return fatalf(CodeIdleSessionTimeout, "terminating connection due to idle-session timeout")
+		default:
+			return fatalf(CodeIdleInTransactionSessionTimeout, "terminating connection due to idle-in-transaction timeout")
+		}
+	}
+	return fmt.Errorf("pgwire: read: %w", err)
+}
+
+// handle runs one message. The error it returns ends the connection.
+func (c *conn) handle(message frame, tooLong bool) error {
+	extended := false
+	switch message.kind {
+	case 'd', 'c', 'f': // outside COPY these are ignored
+		return nil
+	case 'P', 'B', 'D', 'E', 'C', 'H':
+		if c.skipping {
+			return nil
+		}
+		extended = true
+	case 'S':
+		c.skipping = false
+	case 'Q', 'F':
+		if c.skipping {
+			return nil
+		}
+	}
+	c.midCycle = true
+	c.statement.arm()
+	err := c.dispatch(message, tooLong)
+	if err != nil {
+		if fatal := c.fail(err); fatal != nil {
+			return fatal
+		}
+		c.skipping = extended
+	}
+	c.reply.flushFull()
+	if extended {
+		return nil
+	}
+	return c.ready()
+}
+
+// dispatch decodes and runs one message.
+func (c *conn) dispatch(message frame, tooLong bool) (err error) {
+	defer c.recovered(&err)
+	if tooLong {
+		return Errorf(CodeProgramLimitExceeded, "message exceeds the limit of %d bytes", c.server.limits.MessageBytes)
+	}
+	switch message.kind {
+	case 'B':
+		return c.bind(message)
+	case 'E':
+		return c.execute(message.body)
+	case 'D':
+		return c.describe(message.body)
+	case 'P':
+		return c.parse(message.body)
+	case 'Q':
+		return c.query(message.body)
+	case 'C':
+		return c.closeTarget(message.body)
+	case 'H':
+		c.reply.wanted = true
+		return decodeEmpty(message.body)
+	case 'S':
+		return decodeEmpty(message.body)
+	default: // 'F'
+		return &Error{Code: CodeFeatureNotSupported, Message: "function calls through the protocol are not supported",
+			Hint: "Use SELECT with the function's name."}
+	}
+}
+
+// recovered, deferred, turns a panic of the handler into an internal error (W1).
+func (c *conn) recovered(err *error) {
+	if v := recover(); v != nil {
+		c.logger.Error("panic in statement", "panic", v, "stack", string(debug.Stack()))
+		*err = internalError()
+	}
+}
+
+// fail sends an error, tells the session, and returns it if it is FATAL.
+func (c *conn) fail(err error) (fatal error) {
+	e := c.clientError(err)
+	c.reply.abortRow()
+	if e.Severity == SeverityFatal {
+		return e
+	}
+	c.writeError(e)
+	c.reply.wanted = true
+	if c.statement.cause() != nil {
+		c.statement.rearm() // one cancel is one error
+	}
+	c.session.Fail()
+	return nil
+}
+
+// ready ends a cycle and answers ReadyForQuery (W6).
+func (c *conn) ready() error {
+	if err := c.endCycle(); err != nil {
+		if fatal := c.fail(err); fatal != nil {
+			return fatal
+		}
+	}
+	status := c.session.TxStatus()
+	if status == TxIdle {
+		c.names.DropAllPortals()
+	}
+	c.session.ReportSettings(c.report)
+	c.reply.takeBlock()
+	c.reply.buf = appendReadyForQuery(c.reply.buf, status)
+	c.reply.wanted = true
+	c.reply.flushFull()
+	c.midCycle, c.executes = false, 0
+	return nil
+}
+
+// endCycle ends the implicit transaction. After a panic in there nobody knows what state
+// the session is in, so that is FATAL.
+func (c *conn) endCycle() (err error) {
+	panicked := true
+	defer func() {
+		if panicked {
+			err = fatalf(CodeInternalError, "internal error at the end of a transaction")
+		}
+	}()
+	defer c.recovered(&err)
+	err = c.session.EndCycle(&c.statement)
+	panicked = false
+	return err
+}
+
+func (c *conn) reportSetting(name, value string) {
+	if old, known := c.reported[name]; known && old == value {
+		return
+	}
+	c.reported[name] = value
+	c.reply.takeBlock()
+	c.reply.buf = appendParameterStatus(c.reply.buf, name, value)
+}
+
+// writeError appends an ErrorResponse.
+func (c *conn) writeError(e *Error) {
+	severity := e.Severity
+	if severity != SeverityFatal {
+		severity = SeverityError
+	}
+	c.reply.takeBlock()
+	c.reply.buf = appendError(c.reply.buf, 'E', severity, e)
+}
+
+// clientError is what the client is told of an error.
+func (c *conn) clientError(err error) *Error {
+	cancelled := errors.Is(err, context.Canceled)
+	if cancelled || errors.Is(err, context.DeadlineExceeded) {
+		var e *Error
+		switch cause := c.statement.cause(); {
+		case errors.As(cause, &e), errors.As(err, &e):
+			return e
+		case cause == nil && !cancelled:
+			return Errorf(CodeQueryCanceled, "canceling statement due to statement timeout")
+		default:
+			return errCancelRequest()
+		}
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		c.logger.Error("statement failed", "error", err)
+		return internalError()
+	}
+	if e.Cause != nil {
+		c.logger.Warn("statement failed", "code", string(e.Code), "message", e.Message, "cause", e.Cause)
+	}
+	return e
+}
+
+func internalError() *Error {
+	return Errorf(CodeInternalError, "internal error; the server's log has the details")
+}
+
+// watch, interrupt and resume implement watcher: the read side of the socket, which the
+// connection does not use while a statement runs, becomes readable when the peer closes.
+func (c *conn) watch() (gone bool) {
+	err := c.reader.raw.Read(func(fd uintptr) bool {
+		gone = peerGone(fd)
+		return gone
+	})
+	return gone || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+func (c *conn) interrupt() { _ = c.socket.SetReadDeadline(time.Unix(1, 0)) }
+func (c *conn) resume()    { _ = c.socket.SetReadDeadline(time.Time{}) }

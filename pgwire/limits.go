@@ -1,0 +1,131 @@
+package pgwire
+
+import (
+	"fmt"
+	"time"
+)
+
+// Limits bound what clients can make the server hold or wait for. Zero means the default.
+type Limits struct {
+	// Connections is the number of clients that are past startup (53300 beyond).
+	Connections int
+	// Starting is the number of clients that have not finished startup. More are
+	// closed unheard: they have shown nothing that would make them worth an answer.
+	Starting int
+	// MessageBytes is the longest message body accepted. A longer one is read and dropped,
+	// and answered with 54000. PostgreSQL's own bound, 1 GiB - 2, closes the connection.
+	MessageBytes int
+	// Statements and StatementBytes bound the named prepared statements of a connection.
+	Statements     int
+	StatementBytes int
+	// Portals and PortalBytes bound the open portals of a connection and their arguments.
+	Portals     int
+	PortalBytes int
+	// Authentication is the time a client has from accept to ReadyForQuery.
+	Authentication time.Duration
+	// Write is the time a client has to take a reply, beyond what it needs at
+	// writeRateMin: a dead peer must not pin a goroutine and its buffers.
+	Write time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	setInt := func(p *int, value int) {
+		if *p == 0 {
+			*p = value
+		}
+	}
+	setInt(&l.Connections, 10_000)    // a goroutine and a few KiB each while idle
+	setInt(&l.Starting, 1_000)        // each may hold a read buffer until Authentication
+	setInt(&l.MessageBytes, 256<<20)  // a hex-encoded blob of 128 MiB
+	setInt(&l.Statements, 10_000)     // drivers cache some hundreds
+	setInt(&l.StatementBytes, 16<<20) // texts; plans are shared between connections
+	setInt(&l.Portals, 1_000)         // open at one time inside a transaction block
+	setInt(&l.PortalBytes, 512<<20)   // two of the longest messages
+	setDuration := func(p *time.Duration, value time.Duration) {
+		if *p == 0 {
+			*p = value
+		}
+	}
+	setDuration(&l.Authentication, time.Minute) // PostgreSQL's authentication_timeout
+	setDuration(&l.Write, 2*time.Minute)        // a consumer may pause, a dead peer never goes on
+	return l
+}
+
+func (l Limits) check() error {
+	for _, n := range []int{l.Connections, l.Starting, l.MessageBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes} {
+		if n < 0 {
+			return fmt.Errorf("pgwire: negative limit %d", n)
+		}
+	}
+	if l.MessageBytes > longMessageBytesMax {
+		return fmt.Errorf("pgwire: message limit %d exceeds the protocol's %d", l.MessageBytes, longMessageBytesMax)
+	}
+	if l.Authentication < 0 || l.Write < 0 {
+		return fmt.Errorf("pgwire: negative timeout")
+	}
+	return nil
+}
+
+const (
+	// startupPacketBytesMin and Max are PostgreSQL's, the length word included.
+	startupPacketBytesMin = 8
+	startupPacketBytesMax = 10_004
+
+	// shortMessageBytesMax and longMessageBytesMax bound the length word, as in PostgreSQL
+	// (PQ_SMALL_MESSAGE_LIMIT, PQ_LARGE_MESSAGE_LIMIT).
+	shortMessageBytesMax = 10_000
+	longMessageBytesMax  = 1<<30 - 2
+
+	// readBlockBytes is the read buffer: a batch that fits costs one read. Messages
+	// that do not fit get a buffer of their own.
+	readBlockBytes = 32 << 10
+	// largeStepBytes is what a message longer than the read buffer gets before its
+	// bytes arrive; when they fill it, it grows fourfold.
+	largeStepBytes = 256 << 10
+
+	// replyFlushBytes is how much gathers before it is written without being asked for.
+	replyFlushBytes = 64 << 10
+	// replyBlockBytes leaves room for a last row above replyFlushBytes.
+	replyBlockBytes = 96 << 10
+	// largeFieldBytes is the field length from which a gathering write beats a copy.
+	largeFieldBytes = 16 << 10
+
+	// smallArgumentBytesMax is how much argument memory a closed portal keeps for the next;
+	// more comes from the shared pool of read blocks, still more from the message itself.
+	smallArgumentBytesMax = 2 << 10
+	// recycledPortalsMax is the number of closed portals a connection keeps, and
+	// recycledParamsMax the number of parameters whose slices are kept with one.
+	recycledPortalsMax = 2
+	recycledParamsMax  = 64
+
+	// writeRateMin is the slowest reader that is waited for, in bytes a second.
+	writeRateMin = 64 << 10
+
+	// cancelKeyBytesShort is the only length protocol 3.0 clients can take,
+	// cancelKeyBytesLong what PostgreSQL 18 sends to 3.2 clients, cancelKeyBytesMax the
+	// protocol's bound.
+	cancelKeyBytesShort = 4
+	cancelKeyBytesLong  = 32
+	cancelKeyBytesMax   = 256
+	// wrongKeysMax is the number of wrong cancel keys for one connection in
+	// wrongKeysWindow after which further ones, right or wrong, are ignored: 2^32 keys
+	// then take 17 years to try.
+	wrongKeysMax    = 8
+	wrongKeysWindow = time.Second
+
+	// disconnectWatchDelay is how long a statement that can be cancelled runs before
+	// the server looks whether its client is still there.
+	disconnectWatchDelay = 100 * time.Millisecond
+
+	// acceptBackoffMin and Max bound the pause after a failed accept (no descriptors left).
+	acceptBackoffMin = 5 * time.Millisecond
+	acceptBackoffMax = time.Second
+
+	// lingerTime and lingerBytes bound what is read and dropped after a FATAL, so that
+	// unread input does not make the kernel reset the connection before the client has read it.
+	lingerTime  = 250 * time.Millisecond
+	lingerBytes = 1 << 20
+
+	// statementOverheadBytes is charged for each named statement beside its text.
+	statementOverheadBytes = 256
+)

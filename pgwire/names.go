@@ -1,0 +1,207 @@
+package pgwire
+
+// Names holds a connection's prepared statements by name, and its portals. Used by the
+// connection's goroutine only. The server bounds their number and bytes.
+type Names struct {
+	limits Limits
+	pool   *bufferPool
+
+	// unnamed is the statement "", or nil. statementBytes is what the named ones are charged.
+	unnamed        Statement
+	statements     map[string]namedStatement
+	statementBytes int
+
+	unnamedPortal *portal
+	portals       map[string]*portal
+	portalBytes   int // argument memory of all open portals
+	// running is the portal being executed; nothing but its own end closes it.
+	running *portal
+	// closed are portals to be used again.
+	closed []*portal
+}
+
+type namedStatement struct {
+	Statement
+	bytes int
+}
+
+func newNames(limits Limits, pool *bufferPool) *Names {
+	return &Names{limits: limits, pool: pool}
+}
+
+// Statement finds a prepared statement; the unnamed one is "".
+func (n *Names) Statement(name string) (Statement, bool) {
+	if name == "" {
+		return n.unnamed, n.unnamed != nil
+	}
+	s, ok := n.statements[name]
+	return s.Statement, ok
+}
+
+// statement is Statement for a name in a message; it does not allocate.
+func (n *Names) statement(name []byte) (Statement, error) {
+	if len(name) == 0 {
+		if n.unnamed == nil {
+			return nil, Errorf(CodeInvalidStatementName, "unnamed prepared statement does not exist")
+		}
+		return n.unnamed, nil
+	}
+	s, ok := n.statements[string(name)]
+	if !ok {
+		return nil, Errorf(CodeInvalidStatementName, "prepared statement \"%s\" does not exist", name)
+	}
+	return s.Statement, nil
+}
+
+// PutStatement stores a named statement (42P05 if the name is taken, 54000-class errors
+// over the limits; size is the bytes to account, at least the text's length). The unnamed
+// one is replaced.
+func (n *Names) PutStatement(name string, s Statement, size int) error {
+	if name == "" {
+		n.unnamed = s
+		return nil
+	}
+	if _, taken := n.statements[name]; taken {
+		return Errorf(CodeDuplicatePreparedStatement, "prepared statement \"%s\" already exists", name)
+	}
+	size += len(name) + statementOverheadBytes
+	if len(n.statements) >= n.limits.Statements || n.statementBytes+size > n.limits.StatementBytes {
+		e := Errorf(CodeProgramLimitExceeded, "too many prepared statements")
+		e.Hint = "Deallocate statements that are no longer needed."
+		return e
+	}
+	if n.statements == nil {
+		n.statements = make(map[string]namedStatement)
+	}
+	n.statements[name] = namedStatement{s, size}
+	n.statementBytes += size
+	return nil
+}
+
+// DropStatement forgets a statement and reports whether there was one. Portals already
+// bound stay. DropAllStatements forgets all.
+func (n *Names) DropStatement(name string) bool {
+	if name == "" {
+		had := n.unnamed != nil
+		n.unnamed = nil
+		return had
+	}
+	s, ok := n.statements[name]
+	n.statementBytes -= s.bytes
+	delete(n.statements, name)
+	return ok
+}
+
+func (n *Names) DropAllStatements() {
+	n.unnamed = nil
+	clear(n.statements)
+	n.statementBytes = 0
+}
+
+// DropPortal closes a portal; DropAllPortals closes all but the one being executed.
+func (n *Names) DropPortal(name string) bool {
+	p, err := n.portal([]byte(name))
+	if err != nil || p == n.running {
+		return false
+	}
+	n.closePortal(p)
+	return true
+}
+
+func (n *Names) DropAllPortals() {
+	if n.unnamedPortal != nil && n.unnamedPortal != n.running {
+		n.closePortal(n.unnamedPortal)
+	}
+	for _, p := range n.portals {
+		if p != n.running {
+			n.closePortal(p)
+		}
+	}
+}
+
+// portal finds an open portal.
+func (n *Names) portal(name []byte) (*portal, error) {
+	p := n.unnamedPortal
+	if len(name) > 0 {
+		p = n.portals[string(name)]
+	}
+	if p == nil {
+		return nil, Errorf(CodeInvalidCursorName, "portal \"%s\" does not exist", name)
+	}
+	return p, nil
+}
+
+// reservePortal makes room for a portal of this name: the unnamed one is replaced, a named one
+// must be new.
+func (n *Names) reservePortal(name []byte, argumentBytes int) error {
+	if len(name) == 0 {
+		if n.unnamedPortal != nil {
+			n.closePortal(n.unnamedPortal)
+		}
+	} else if _, taken := n.portals[string(name)]; taken {
+		return Errorf(CodeDuplicateCursor, "cursor \"%s\" already exists", name)
+	}
+	if len(n.portals) >= n.limits.Portals || n.portalBytes+argumentBytes > n.limits.PortalBytes {
+		e := Errorf(CodeProgramLimitExceeded, "too many open portals")
+		e.Hint = "Close portals that are no longer needed, or end the transaction."
+		return e
+	}
+	return nil
+}
+
+// newPortal returns a portal without a bound one, possibly used before.
+func (n *Names) newPortal() *portal {
+	if last := len(n.closed) - 1; last >= 0 {
+		p := n.closed[last]
+		n.closed = n.closed[:last]
+		return p
+	}
+	return &portal{}
+}
+
+// putPortal stores a portal that has been bound.
+func (n *Names) putPortal(name []byte, p *portal) {
+	n.portalBytes += len(p.memory)
+	if len(name) == 0 {
+		n.unnamedPortal = p
+		return
+	}
+	if n.portals == nil {
+		n.portals = make(map[string]*portal)
+	}
+	p.name = string(name)
+	n.portals[p.name] = p
+}
+
+// closePortal closes a stored portal.
+func (n *Names) closePortal(p *portal) {
+	if p == n.unnamedPortal {
+		n.unnamedPortal = nil
+	} else {
+		delete(n.portals, p.name)
+	}
+	n.portalBytes -= len(p.memory)
+	n.recycle(p)
+}
+
+// recycle closes what p is bound to and keeps p for newPortal.
+func (n *Names) recycle(p *portal) {
+	if p.bound != nil {
+		bound := p.bound
+		p.bound = nil // closed exactly once, even if Close panics
+		bound.Close()
+		p.closedBound = bound
+	}
+	p.reset(n.pool)
+	if len(n.closed) < recycledPortalsMax {
+		n.closed = append(n.closed, p)
+	}
+}
+
+// close closes everything, at the end of the connection.
+func (n *Names) close() {
+	n.running = nil
+	n.DropAllPortals()
+	n.DropAllStatements()
+	n.closed = nil
+}

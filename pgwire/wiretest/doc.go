@@ -1,0 +1,30 @@
+// Package wiretest helps to test servers of the PostgreSQL protocol: transcripts, which run
+// against this project's server and against PostgreSQL alike, and a handler that answers a
+// constant, as the baseline of benchmarks. It is not linked into the product.
+//
+// A transcript is a text file of directives:
+//
+//	# A comment. The ones at the top say what the file shows.
+//	only pgcache            run against pgcache only; the comment above says why
+//
+//	connect user=u minor=2  open a connection; without it the first directive does
+//	----
+//
+//	send
+//	Query {"String": "SELECT 1"}
+//	----
+//
+//	until messages
+//	ErrorResponse
+//	ReadyForQuery
+//	----
+//	{"Type":"ErrorResponse","Severity":"ERROR","Code":"42601","Message":"…"}
+//	{"Type":"ReadyForQuery","TxStatus":"I"}
+//
+// The lines of send are messages of pgproto3 by type and JSON; all go out in one write. until
+// reads up to each named message in turn and shows what it read. Other directives: dial
+// (connect without a startup packet), raw (bytes to send: hex and quoted strings), byte (shows one
+// byte that is no message), cancel (sends a CancelRequest with the connection's key, or with
+// wrong, another), use name (changes to another connection, opening it), closed (demands
+// the end of the stream).
+package wiretest

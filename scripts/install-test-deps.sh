@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what the tests drive pgcache with: psql, a PostgreSQL server to compare with,
+# psycopg 2 and 3, and node-postgres. Does nothing where they are there already. Fails,
+# and says what is missing, where they cannot be had: a skipped test proves nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The distribution's Python, for the distribution's psycopg: another python3 may come
+# first in PATH.
+python=${PGCACHE_PYTHON:-/usr/bin/python3}
+
+missing=()
+need() { # need PACKAGE COMMAND...: the package is needed unless the command succeeds
+	local package=$1
+	shift
+	if ! "$@" >/dev/null 2>&1; then missing+=("$package"); fi
+}
+
+need gcc command -v gcc
+need make command -v make
+need postgresql-client command -v psql
+need postgresql compgen -G '/usr/lib/postgresql/*/bin/initdb'
+need python3 test -x "$python"
+need python3-psycopg2 "$python" -c 'import psycopg2'
+need python3-psycopg "$python" -c 'import psycopg'
+need nodejs command -v node
+need npm command -v npm
+
+if ((${#missing[@]})); then
+	echo "installing: ${missing[*]}"
+	as_root=()
+	if ((EUID != 0)); then as_root=(sudo -n); fi
+	if ! command -v apt-get >/dev/null; then
+		echo "install-test-deps: please install these (Debian's names): ${missing[*]}" >&2
+		exit 1
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	"${as_root[@]}" apt-get update -qq
+	"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+if ! command -v go >/dev/null; then
+	echo "install-test-deps: Go is not installed; see https://go.dev/doc/install" >&2
+	exit 1
+fi
+
+# node-postgres, exactly as the lock file says.
+if ! cmp -s e2e/node/package-lock.json e2e/node/node_modules/.installed-lock.json; then
+	npm ci --prefix e2e/node --no-audit --no-fund --ignore-scripts
+	cp e2e/node/package-lock.json e2e/node/node_modules/.installed-lock.json
+fi
+"$python" -c 'import psycopg2, psycopg'
+echo "test dependencies are installed"

@@ -1,0 +1,34 @@
+// Package sqlmap turns SQL text into cache operations and their results into rows: it
+// implements the handler that package pgwire calls, over a *cache.Cache. It owns the
+// dialect, the session's settings and transactions, and the mapping of the domain's
+// errors to SQLSTATEs. Types are in sqlmap/types, expressions in sqlmap/scalar. It knows
+// nothing of frames and sockets, nor of how the cache keeps its entries.
+//
+// Words:
+//
+//	plan       what a text means; immutable, shared by all sessions through the plan cache
+//	action     the part of a plan that runs
+//	execution  one run of a plan by one portal
+//	change     one write of one key, applicable to whatever entry the key has then
+//	pending    written inside a transaction and not yet committed
+//
+// Invariants:
+//
+//	S1  A statement outside the dialect is refused with 0A000 and a HINT naming the
+//	    nearest supported form; never answered wrongly.
+//	S2  No text makes the planner panic or overflow the stack: the depth of the parse
+//	    tree is bounded before it is made.
+//	S3  Plans hold nothing of a session: settings, time and parameters come in with an
+//	    execution.
+//	S4  Puts of a transaction are kept in the session and applied at its end, in order,
+//	    each to the entry the key has then. What a put relied on and no longer holds (a
+//	    key absent, a row matching) fails the COMMIT with 40001: nothing more is applied,
+//	    and usually nothing was, because all that can conflict is checked first.
+//	S5  Deletes and invalidations take effect at once, also inside a transaction, and
+//	    ROLLBACK does not bring back what they removed: a cache may always miss. They
+//	    also remove what the transaction itself had pending.
+//	S6  The prepared get of a value by key allocates nothing: its portal is reused, its
+//	    parameters are used in place and its Hit is part of the portal.
+//
+// A Handler is safe for concurrent use; a session and its portals belong to one goroutine.
+package sqlmap

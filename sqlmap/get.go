@@ -1,0 +1,136 @@
+package sqlmap
+
+import (
+	"context"
+
+	"pgcache/cache"
+	"pgcache/pgwire"
+	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/types"
+)
+
+// getPlan is SELECT columns FROM blob WHERE ns = … AND key = …, with constants or text
+// parameters and nothing else.
+type getPlan struct {
+	ns, key   keyArgument
+	columns   []int
+	needValue bool
+}
+
+// keyArgument is a constant, or a parameter whose bytes are the key.
+type keyArgument struct {
+	param    int // 1-based; 0: constant
+	constant []byte
+	isNull   bool
+}
+
+// keyArgumentOf tells whether an expression of type text is one.
+func keyArgumentOf(x *scalar.Expr) (keyArgument, bool) {
+	if v, ok := x.Constant(); ok {
+		return keyArgument{constant: v.Bytes, isNull: v.IsNull}, true
+	}
+	return keyArgument{param: x.Param()}, x.Param() > 0 && x.Type == types.Text
+}
+
+// bytes is the key; nil for NULL.
+func (a *keyArgument) bytes(params [][]byte) []byte {
+	if a.param > 0 {
+		return params[a.param-1]
+	}
+	return a.constant
+}
+
+// getPortal runs a get. It is used again for the next one of the session (S6).
+type getPortal struct {
+	session *session
+	plan    *plan
+	args    *pgwire.BindArgs
+	hit     cache.Hit
+	row     entryRow
+	env     scalar.Env
+	done    bool
+	found   bool
+}
+
+func (s *statement) bindGet(args *pgwire.BindArgs, recycle pgwire.Portal) (pgwire.Portal, error) {
+	for i, raw := range args.Params {
+		if args.ParamFormats[i] == pgwire.Binary { // texts have been checked by pgwire
+			if err := types.CheckUTF8(raw); err != nil {
+				return nil, paramError(err, i)
+			}
+		}
+	}
+	p, ok := recycle.(*getPortal)
+	if !ok {
+		p = &getPortal{}
+	}
+	p.session, p.plan, p.args, p.done, p.found = s.session, s.plan, args, false, false
+	return p, nil
+}
+
+// Execute sends the row, if there is one.
+func (p *getPortal) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
+	s := p.session
+	if s.settings.statementTimeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, s.settings.statementTimeout, errStatementTimeout)
+		defer cancel()
+		ctx = limited
+	}
+	if len(s.notices) > 0 {
+		s.sendNotices(r)
+	}
+	if p.done {
+		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
+	}
+	p.done = true
+	get := p.plan.get
+	key := cache.Key{Namespace: get.ns.bytes(p.args.Params), Name: get.key.bytes(p.args.Params)}
+	if key.Namespace == nil || key.Name == nil {
+		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
+	}
+	if len(s.tx.pending) > 0 {
+		if pending := s.tx.find(key); pending != nil {
+			p.env.Style = s.settings.style(s.now())
+			return p.send(r, &pending.row)
+		}
+	}
+	var err error
+	if get.needValue {
+		p.found, err = s.handler.cache.Get(ctx, key, &p.hit)
+	} else {
+		p.found, err = s.handler.cache.Peek(ctx, key, &p.hit)
+	}
+	if err != nil {
+		return pgwire.Completion{}, s.statementError(ctx, err)
+	}
+	if !p.found {
+		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
+	}
+	p.row = entryRow{key: key, hit: &p.hit}
+	p.env.Style = s.settings.style(s.now())
+	return p.send(r, &p.row)
+}
+
+func (p *getPortal) send(r *pgwire.Reply, row scalar.Row) (pgwire.Completion, error) {
+	columns := p.plan.get.columns
+	r.StartRow(len(columns))
+	for i, c := range columns {
+		v, err := row.Column(c, &p.env)
+		if err != nil {
+			return pgwire.Completion{}, err
+		}
+		appendField(r, types.OID(p.plan.columns[i].TypeOID), v, p.args.ResultFormats[i], &p.env.Style)
+	}
+	r.EndRow()
+	p.hit.Release()
+	return pgwire.Completion{Tag: "SELECT", Rows: 1, HasRows: true}, nil
+}
+
+// Close releases the entry.
+func (p *getPortal) Close() {
+	p.hit.Release()
+	p.args = nil
+	p.row = entryRow{}
+}
+
+var _ pgwire.Portal = (*getPortal)(nil)

@@ -1,0 +1,145 @@
+package sqlmap
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v5"
+
+	"pgcache/pgwire"
+	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/types"
+)
+
+// plan is what a statement means. It is immutable (S3).
+type plan struct {
+	params  []uint32
+	columns []pgwire.Column
+	action  action
+	// get is set instead of action for the plain get, which has its own portal.
+	get *getPlan
+	// failure is the error of a statement that cannot be planned, raised when it runs.
+	failure error
+
+	writes          string // the command, if it changes the cache; for read-only transactions
+	endsTransaction bool
+	isEmpty         bool
+}
+
+// action runs a plan.
+type action interface {
+	// run does the work that comes before the first row.
+	run(x *execution) (outcome, error)
+}
+
+// outcome is what an action's run has done.
+type outcome struct {
+	tag     string
+	count   int64 // of rows written, for the tag
+	counted bool  // the tag has a count
+	// rows are what is sent; nil for none. If tag is empty it is "SELECT" and counts them.
+	rows cursor
+}
+
+// cursor makes rows, one after the other.
+type cursor interface {
+	// next puts the next row into out; false at the end. The values are valid until the
+	// next call.
+	next(x *execution, out []types.Value) (bool, error)
+	close()
+}
+
+func emptyPlan() *plan { return &plan{isEmpty: true} }
+
+// planner makes the plan of one statement.
+type planner struct {
+	handler  *Handler
+	sql      string
+	compiler scalar.Compiler
+}
+
+// newPlan plans a statement.
+func newPlan(h *Handler, sql string, stmt *pg_query.Node, paramOIDs []uint32, isSimple bool) (*plan, error) {
+	p := &planner{handler: h, sql: sql}
+	p.compiler = scalar.Compiler{Params: scalar.NewParams(paramOIDs), Functions: functions}
+	if isSimple {
+		p.compiler.Params = scalar.NoParams()
+	}
+	out, err := p.plan(stmt)
+	if err != nil {
+		return nil, position(sql, err)
+	}
+	if out.params, err = p.compiler.Params.OIDs(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (p *planner) plan(stmt *pg_query.Node) (*plan, error) {
+	switch n := stmt.GetNode().(type) {
+	case *pg_query.Node_SelectStmt:
+		return p.selectStatement(n.SelectStmt)
+	case *pg_query.Node_InsertStmt:
+		return p.insertStatement(n.InsertStmt)
+	case *pg_query.Node_UpdateStmt:
+		return p.updateStatement(n.UpdateStmt)
+	case *pg_query.Node_DeleteStmt:
+		return p.deleteStatement(n.DeleteStmt)
+	case *pg_query.Node_TruncateStmt:
+		return p.truncateStatement(n.TruncateStmt)
+	case *pg_query.Node_CallStmt:
+		return p.callStatement(n.CallStmt)
+	}
+	return p.utilityStatement(stmt)
+}
+
+// unsupported is the error for a statement outside the dialect (S1).
+func unsupported(at int32, what string, hint string) error {
+	return scalar.Unsupported(at, what, hint)
+}
+
+// output is a column of a result.
+type output struct {
+	name string
+	expr *scalar.Expr
+}
+
+// outputColumns describes results for the wire.
+func outputColumns(outputs []output) []pgwire.Column {
+	columns := make([]pgwire.Column, len(outputs))
+	for i, o := range outputs {
+		columns[i] = column(o.name, o.expr.Type)
+	}
+	return columns
+}
+
+func column(name string, oid types.OID) pgwire.Column {
+	size := int16(-1)
+	if t := types.Lookup(oid); t != nil {
+		size = t.Size
+	}
+	return pgwire.Column{Name: name, TypeOID: uint32(oid), TypeSize: size, TypeModifier: -1}
+}
+
+// evaluate computes the outputs of the current row.
+func evaluate(x *execution, outputs []output, out []types.Value) error {
+	for i := range outputs {
+		v, err := outputs[i].expr.Eval(&x.env)
+		if err != nil {
+			return err
+		}
+		out[i] = v
+	}
+	return nil
+}
+
+// rowList is a cursor over rows that are there.
+type rowList struct{ rows [][]types.Value }
+
+func (l *rowList) next(_ *execution, out []types.Value) (bool, error) {
+	if len(l.rows) == 0 {
+		return false, nil
+	}
+	copy(out, l.rows[0])
+	l.rows = l.rows[1:]
+	return true, nil
+}
+
+func (l *rowList) close() {}

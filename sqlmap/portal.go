@@ -1,0 +1,208 @@
+package sqlmap
+
+import (
+	"context"
+	"errors"
+
+	"pgcache/pgwire"
+	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/types"
+)
+
+// statement is a plan in a session. It implements pgwire.Statement.
+type statement struct {
+	session *session
+	plan    *plan
+}
+
+func (s *statement) ParamOIDs() []uint32      { return s.plan.params }
+func (s *statement) Columns() []pgwire.Column { return s.plan.columns }
+func (s *statement) EndsTransaction() bool    { return s.plan.endsTransaction }
+
+// Bind makes a portal. The parameters of all but the plain get are decoded now, so that
+// bad ones are refused here, as in PostgreSQL.
+func (s *statement) Bind(_ context.Context, args *pgwire.BindArgs, recycle pgwire.Portal) (pgwire.Portal, error) {
+	if s.plan.get != nil {
+		return s.bindGet(args, recycle)
+	}
+	x, _ := recycle.(*execution)
+	if x == nil {
+		x = &execution{}
+	}
+	params := x.env.Params[:0]
+	*x = execution{session: s.session, plan: s.plan, formats: args.ResultFormats, values: x.values[:0]}
+	x.env.Params = params
+	if s.plan.failure != nil {
+		return nil, s.plan.failure
+	}
+	s.session.env(context.Background(), &x.env)
+	for i, raw := range args.Params {
+		v, err := decodeParam(types.OID(s.plan.params[i]), raw, args.ParamFormats[i], &x.env.Style)
+		if err != nil {
+			return nil, paramError(err, i)
+		}
+		x.env.Params = append(x.env.Params, v)
+	}
+	return x, nil
+}
+
+func decodeParam(oid types.OID, raw []byte, format pgwire.Format, style *types.Style) (types.Value, error) {
+	switch {
+	case raw == nil:
+		return types.Null(), nil
+	case format == pgwire.Binary:
+		return types.ParseBinary(oid, raw)
+	}
+	return types.ParseText(oid, raw, style)
+}
+
+// paramError says which parameter an error is about.
+func paramError(err error, i int) error {
+	var e *pgwire.Error
+	if errors.As(err, &e) && e.Where == "" {
+		e.Where = "unnamed portal parameter $" + string(types.AppendText(nil, types.Int4, types.OfInt(int64(i+1)), nil))
+	}
+	return err
+}
+
+// execution is a portal: one run of a plan.
+type execution struct {
+	session *session
+	plan    *plan
+	formats []pgwire.Format
+	env     scalar.Env
+	isAlone bool
+	reply   *pgwire.Reply
+
+	started bool
+	out     outcome
+	sent    int64 // rows
+	values  []types.Value
+}
+
+var errStatementTimeout = errors.New("statement timeout")
+
+// Execute runs the plan, or goes on sending its rows.
+func (x *execution) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
+	if x.plan.isEmpty {
+		return pgwire.Completion{Tag: pgwire.TagEmpty}, nil
+	}
+	if timeout := x.session.settings.statementTimeout; timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, timeout, errStatementTimeout)
+		defer cancel()
+		ctx = limited
+	}
+	x.session.sendNotices(r)
+	done, err := x.execute(ctx, r, isAlone)
+	if err != nil {
+		return done, x.session.statementError(ctx, err)
+	}
+	return done, nil
+}
+
+// sendNotices sends what came up before there was a reply to send it with.
+func (s *session) sendNotices(r *pgwire.Reply) {
+	for _, n := range s.notices {
+		r.Notice(n)
+	}
+	s.notices = nil
+}
+
+// statementError is the error that the client gets.
+func (s *session) statementError(ctx context.Context, err error) error {
+	isContext := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	if isContext && context.Cause(ctx) == errStatementTimeout {
+		return pgwire.Errorf(pgwire.CodeQueryCanceled, "canceling statement due to statement timeout")
+	}
+	return wireError(err)
+}
+
+func (x *execution) execute(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
+	x.reply = r
+	defer func() { x.reply = nil }()
+	if x.started {
+		x.env.Ctx = ctx
+		return x.send(r)
+	}
+	x.started, x.isAlone = true, isAlone && x.session.status == pgwire.TxIdle && !x.session.tx.isOpen
+	x.session.beginStatement(x.isAlone || x.plan.endsTransaction)
+	x.session.env(ctx, &x.env)
+	if x.plan.writes != "" {
+		if err := x.session.checkWritable(x.plan.writes); err != nil {
+			return pgwire.Completion{}, err
+		}
+	}
+	var err error
+	if x.out, err = x.plan.action.run(x); err != nil {
+		return pgwire.Completion{}, err
+	}
+	if x.out.rows == nil {
+		return pgwire.Completion{Tag: x.out.tag, Rows: x.out.count, HasRows: x.out.counted}, nil
+	}
+	return x.send(r)
+}
+
+// send sends rows until there are no more or the client wants no more.
+func (x *execution) send(r *pgwire.Reply) (pgwire.Completion, error) {
+	if len(x.values) != len(x.plan.columns) {
+		x.values = make([]types.Value, len(x.plan.columns))
+	}
+	for !r.Full() {
+		if x.sent&1023 == 1023 {
+			if err := x.env.Ctx.Err(); err != nil {
+				return pgwire.Completion{}, err
+			}
+		}
+		ok, err := x.out.rows.next(x, x.values)
+		if err != nil {
+			return pgwire.Completion{}, err
+		}
+		if !ok {
+			if x.out.tag == "" {
+				return pgwire.Completion{Tag: "SELECT", Rows: x.sent, HasRows: true}, nil
+			}
+			return pgwire.Completion{Tag: x.out.tag, Rows: x.out.count, HasRows: x.out.counted}, nil
+		}
+		r.StartRow(len(x.values))
+		for i, v := range x.values {
+			appendField(r, types.OID(x.plan.columns[i].TypeOID), v, x.formats[i], &x.env.Style)
+		}
+		r.EndRow()
+		x.sent++
+	}
+	return pgwire.Completion{Suspended: true}, nil
+}
+
+// appendField appends one field of a row. Bytes of a value stay valid until EndRow.
+func appendField(r *pgwire.Reply, oid types.OID, v types.Value, format pgwire.Format, style *types.Style) {
+	switch {
+	case v.IsNull:
+		r.Null()
+	case oid == types.Text || oid == types.Bytea && format == pgwire.Binary:
+		r.Large(v.Bytes)
+	case format == pgwire.Binary:
+		r.EndField(types.AppendBinary(r.BeginField(), oid, v))
+	default:
+		r.EndField(types.AppendText(r.BeginField(), oid, v, style))
+	}
+}
+
+// notice sends a notice or warning.
+func (x *execution) notice(e *pgwire.Error) { x.reply.Notice(e) }
+
+// Close releases what the portal holds.
+func (x *execution) Close() {
+	if x.out.rows != nil {
+		x.out.rows.close()
+	}
+	clear(x.values)
+	clear(x.env.Params)
+	params := x.env.Params[:0]
+	*x = execution{values: x.values[:0]}
+	x.env.Params = params
+}
+
+var (
+	_ pgwire.Statement = (*statement)(nil)
+	_ pgwire.Portal    = (*execution)(nil)
+)

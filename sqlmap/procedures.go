@@ -1,0 +1,201 @@
+package sqlmap
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v5"
+
+	"pgcache/cache"
+	"pgcache/pgwire"
+	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/types"
+)
+
+// functions finds the functions that need a session: the cache's procedures and those
+// that ask about the session. The rest are in package scalar.
+func functions(name string) []scalar.Function {
+	if list := procedures(name); list != nil {
+		return list
+	}
+	return sessionFunctions(name)
+}
+
+// outColumn is the name of the OUT column of a procedure; a function's is its own name.
+func outColumn(f *scalar.Function) string {
+	switch f.Name {
+	case "invalidate_key", "invalidate_prefix", "invalidate_tags", "invalidate_dependencies":
+		return "invalidated"
+	case "invalidate_namespace":
+		return "flushed"
+	case "cache_put":
+		return "inserted"
+	}
+	return f.Name
+}
+
+// procedure makes a function with effects on the cache.
+func procedure(f scalar.Function, run func(s *session, e *scalar.Env, args []types.Value) (types.Value, error)) []scalar.Function {
+	f.IsVolatile, f.OnNull = true, true
+	f.Call = func(e *scalar.Env, args []types.Value) (types.Value, error) {
+		s := e.Session.(*session)
+		if err := s.checkWritable(f.Name + "()"); err != nil {
+			return types.Value{}, err
+		}
+		v, err := run(s, e, args)
+		return v, wireError(err)
+	}
+	return []scalar.Function{f}
+}
+
+// textArguments refuses NULL and returns the bytes of text arguments.
+func textArguments(f string, args []types.Value, names ...string) ([][]byte, error) {
+	out := make([][]byte, len(names))
+	for i, name := range names {
+		if args[i].IsNull {
+			return nil, pgwire.Errorf(pgwire.CodeNotNullViolation, "argument %s of %s must not be null", name, f)
+		}
+		out[i] = args[i].Bytes
+		if out[i] == nil {
+			out[i] = []byte{}
+		}
+	}
+	return out, nil
+}
+
+// textElements are the elements of a text[] that are not NULL.
+func textElements(v types.Value) []string {
+	var texts []string
+	for _, e := range v.Elems {
+		if !e.IsNull {
+			texts = append(texts, e.Text())
+		}
+	}
+	return texts
+}
+
+func procedures(name string) []scalar.Function {
+	text, texts := types.Text, types.TextArray
+	counted := func(n int64, err error) (types.Value, error) { return types.OfInt(n), err }
+	switch name {
+	case "invalidate_key":
+		return procedure(scalar.Function{Name: name, Args: []types.OID{text, text}, ArgNames: []string{"ns", "key"}, Returns: types.Int8},
+			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+				a, err := textArguments(name, args, "ns", "key")
+				if err != nil {
+					return types.Value{}, err
+				}
+				removed, err := s.invalidateKey(e.Ctx, cache.Key{Namespace: a[0], Name: a[1]})
+				return types.OfBool(removed), err // an int8: 1 or 0
+			})
+	case "invalidate_prefix":
+		return procedure(scalar.Function{Name: name, Args: []types.OID{text, text}, ArgNames: []string{"ns", "prefix"}, Returns: types.Int8},
+			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+				a, err := textArguments(name, args, "ns", "prefix")
+				if err != nil {
+					return types.Value{}, err
+				}
+				return counted(s.invalidatePrefix(e.Ctx, a[0], a[1]))
+			})
+	case "invalidate_tags":
+		return procedure(scalar.Function{Name: name, Args: []types.OID{text, texts}, ArgNames: []string{"ns", "tags"}, IsVariadic: true, Returns: types.Int8},
+			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+				a, err := textArguments(name, args, "ns")
+				if err != nil {
+					return types.Value{}, err
+				}
+				return counted(s.invalidateTags(e.Ctx, a[0], textElements(args[1])))
+			})
+	case "invalidate_dependencies":
+		return procedure(scalar.Function{Name: name, Args: []types.OID{text, texts}, ArgNames: []string{"ns", "dependencies"}, IsVariadic: true, Returns: types.Int8},
+			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+				var ns []byte // NULL: all namespaces
+				if !args[0].IsNull {
+					ns = append([]byte{}, args[0].Bytes...)
+				}
+				return counted(s.invalidateDependencies(e.Ctx, ns, textElements(args[1])))
+			})
+	case "invalidate_namespace":
+		return procedure(scalar.Function{Name: name, Args: []types.OID{text}, ArgNames: []string{"ns"}, Returns: types.Bool},
+			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+				a, err := textArguments(name, args, "ns")
+				if err != nil {
+					return types.Value{}, err
+				}
+				_, existed, err := s.flushNamespace(e.Ctx, a[0])
+				return types.OfBool(existed), err
+			})
+	case "cache_put":
+		return cachePut()
+	}
+	return nil
+}
+
+// putColumns are the arguments of cache_put: blob's writable columns in their order.
+func putColumns() []int {
+	return []int{colNS, colKey, colValue, colMetadata, colTags, colDependencies, colVersion, colPriority,
+		colL1Admission, colTTL, colExpiresAt, colIdleTTL, colStaleTTL, colJitter}
+}
+
+// cachePut is cache_put(ns, key, value, …): a full replacement. What is not given is reset.
+func cachePut() []scalar.Function {
+	const required = 3
+	columns := putColumns()
+	f := scalar.Function{Name: "cache_put", Returns: types.Bool, Optional: len(columns) - required}
+	for _, c := range columns {
+		f.Args, f.ArgNames = append(f.Args, blobTable[c].oid), append(f.ArgNames, blobTable[c].name)
+	}
+	return procedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		if _, err := textArguments(f.Name, args, "ns", "key", "value"); err != nil {
+			return types.Value{}, err
+		}
+		draft := cache.NewDraft(nil)
+		given := uint64(0)
+		for i, c := range columns {
+			if !args[i].IsNull {
+				given |= 1 << c
+			}
+		}
+		for i, c := range columns[2:] {
+			if err := setColumn(&draft, c, args[i+2], given); err != nil {
+				return types.Value{}, err
+			}
+		}
+		key := cache.Key{Namespace: args[0].Bytes, Name: args[1].Bytes}
+		result, err := s.put(e, key, draft)
+		return types.OfBool(err == nil && !result.Existed), err
+	})
+}
+
+// put replaces an entry whatever there is, at once or at the transaction's end.
+func (s *session) put(e *scalar.Env, key cache.Key, draft cache.Draft) (cache.Result, error) {
+	if !s.tx.isOpen {
+		return s.handler.cache.Put(e.Ctx, key, &draft)
+	}
+	env, size := cloneEnv(e)
+	draft.Value = types.OfBytes(draft.Value).Clone().Bytes
+	result, _, err := s.buffer(e.Ctx, change{key: key, env: env, bytes: size, // the draft has its own copy
+		apply: func(_ *scalar.Env, _ scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+			*d = draft
+			return cache.Write, nil
+		}})
+	return result, err
+}
+
+// callStatement is CALL: a SELECT of the function with its OUT column.
+func (p *planner) callStatement(s *pg_query.CallStmt) (*plan, error) {
+	x, f, err := p.compiler.Call(s.Funccall)
+	if err != nil {
+		return nil, err
+	}
+	if procedures(f.Name) == nil {
+		e := pgwire.Errorf(pgwire.CodeWrongObjectType, "%s is not a procedure", f.Name)
+		e.Hint = "To call a function, use SELECT."
+		return nil, scalar.At(e, s.Funccall.Location)
+	}
+	outputs := []output{{outColumn(f), x}}
+	return &plan{columns: outputColumns(outputs), action: actionFunc(func(x *execution) (outcome, error) {
+		row := make([]types.Value, 1)
+		if err := evaluate(x, outputs, row); err != nil {
+			return outcome{}, err
+		}
+		return outcome{tag: "CALL", rows: &rowList{[][]types.Value{row}}}, nil
+	})}, nil
+}

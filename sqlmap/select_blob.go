@@ -1,0 +1,173 @@
+package sqlmap
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v5"
+
+	"pgcache/cache"
+	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/types"
+)
+
+// blobSource reads entries by their keys.
+type blobSource struct {
+	where     *blobWhere
+	needValue bool
+	isEmpty   bool // no row can come, whatever is in the cache
+}
+
+// checkBlobSelect completes the plan of a SELECT on blob and refuses scans.
+func (p *planner) checkBlobSelect(a *selectAction, b *blobSource, s *pg_query.SelectStmt) error {
+	b.needValue = p.compiler.Used[0]&valueColumns != 0
+	if b.where.ns != nil && b.where.hasKeys() {
+		return nil
+	}
+	if b.isEmpty = isNever(a); b.isEmpty {
+		return nil
+	}
+	at := int32(-1)
+	if r := s.FromClause[0].GetRangeVar(); r != nil {
+		at = r.Location
+	}
+	return unsupported(at, "reading blob without ns and key is", "Name the keys: WHERE ns = … AND key = …, key IN (…) or key = ANY ($1).")
+}
+
+// isNever recognises LIMIT 0 and WHERE false, with which tools ask for columns only.
+func isNever(a *selectAction) bool {
+	if a.limit != nil {
+		if v, ok := a.limit.Constant(); ok && !v.IsNull && v.Int == 0 {
+			return true
+		}
+	}
+	if a.filter == nil || a.filter.UsesRow() || a.filter.IsVolatile() {
+		return false
+	}
+	v, ok := a.filter.Constant()
+	return ok && !v.IsTrue()
+}
+
+// plainGet recognises the get that has its own portal.
+func plainGet(a *selectAction, b *blobSource) *getPlan {
+	w := b.where
+	if a.filter != nil || a.countColumns > 0 || a.sort != nil || a.offset != nil || w.ns == nil || w.key == nil || b.isEmpty {
+		return nil
+	}
+	if a.limit != nil {
+		if v, ok := a.limit.Constant(); !ok || v.IsNull || v.Int < 1 {
+			return nil
+		}
+	}
+	get := &getPlan{needValue: b.needValue}
+	var ok1, ok2 bool
+	get.ns, ok1 = keyArgumentOf(w.ns)
+	get.key, ok2 = keyArgumentOf(w.key)
+	if !ok1 || !ok2 {
+		return nil
+	}
+	for _, o := range a.outputs {
+		c := o.expr.Column()
+		if c < 0 {
+			return nil
+		}
+		get.columns = append(get.columns, c)
+	}
+	return get
+}
+
+func (b *blobSource) open(x *execution) (rowSource, error) {
+	c := &blobCursor{source: b}
+	if b.isEmpty {
+		return c, nil
+	}
+	var err error
+	c.keys, err = b.where.evalKeys(x)
+	return c, err
+}
+
+// blobCursor reads one key after the other.
+type blobCursor struct {
+	source *blobSource
+	keys   keySet
+	at     int
+	hit    cache.Hit
+	row    entryRow
+}
+
+func (c *blobCursor) next(x *execution) (bool, error) {
+	for c.at < len(c.keys.names) {
+		c.hit.Release()
+		key := c.keys.key(c.at)
+		c.at++
+		row, err := x.session.read(x, key, c.source.needValue, &c.hit, &c.row)
+		if err != nil {
+			return false, err
+		}
+		if row != nil {
+			x.env.Rows[0] = row
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (c *blobCursor) close() { c.hit.Release() }
+
+// read finds a key as the session sees it; nil if there is no live entry. hit and row are
+// memory for the result. Only a read that needs the value is an access.
+func (s *session) read(x *execution, key cache.Key, needValue bool, hit *cache.Hit, row *entryRow) (scalar.Row, error) {
+	if pending := s.tx.find(key); pending != nil {
+		return &pending.row, nil
+	}
+	read := s.handler.cache.Peek
+	if needValue {
+		read = s.handler.cache.Get
+	}
+	ok, err := read(x.env.Ctx, key, hit)
+	if err != nil || !ok {
+		return nil, err
+	}
+	*row = entryRow{key: key, hit: hit}
+	return row, nil
+}
+
+// functionSource is SELECT … FROM f(…).
+type functionSource struct{ call *scalar.Expr }
+
+func (p *planner) fromFunction(a *selectAction, r *pg_query.RangeFunction) error {
+	if r.Lateral || r.Ordinality || r.IsRowsfrom || len(r.Coldeflist) > 0 || len(r.Functions) != 1 {
+		return unsupported(-1, "this form of a function in FROM is", "Write SELECT * FROM f(…).")
+	}
+	items := r.Functions[0].GetList().GetItems()
+	var k *pg_query.FuncCall
+	if len(items) > 0 {
+		k = items[0].GetFuncCall()
+	}
+	if k == nil {
+		return unsupported(-1, "this form of a function in FROM is", "Write SELECT * FROM f(…).")
+	}
+	x, f, err := p.compiler.Call(k)
+	if err != nil {
+		return err
+	}
+	alias, column := f.Name, outColumn(f)
+	if r.Alias != nil {
+		alias = r.Alias.Aliasname
+		switch {
+		case len(r.Alias.Colnames) == 1:
+			column = scalar.Names(r.Alias.Colnames)[0]
+		case column == f.Name:
+			column = alias
+		}
+	}
+	p.compiler.Relations = []scalar.Relation{{Name: alias, Columns: []scalar.Column{{Name: column, Type: x.Type}}}}
+	a.source = &functionSource{x}
+	return nil
+}
+
+func (s *functionSource) open(x *execution) (rowSource, error) {
+	v, err := s.call.Eval(&x.env)
+	if err != nil {
+		return nil, err
+	}
+	x.env.Rows[0] = scalar.Values([]types.Value{v})
+	return &onceSource{}, nil
+}

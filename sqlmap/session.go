@@ -1,0 +1,180 @@
+package sqlmap
+
+import (
+	"context"
+	"time"
+
+	"pgcache/pgwire"
+	"pgcache/sqlmap/scalar"
+)
+
+// session is one client's conversation. It implements pgwire.Session.
+type session struct {
+	handler  *Handler
+	info     *pgwire.ConnInfo
+	settings sessionSettings
+	notices  []*pgwire.Error // to be sent with the next statement
+
+	status pgwire.TxStatus
+	tx     transaction
+	// statementTime is when the last statement began.
+	statementTime time.Time
+	scratch       []byte // for keys of the plan cache
+}
+
+// Prepare plans one statement.
+func (s *session) Prepare(_ context.Context, sql string, paramOIDs []uint32) (pgwire.Statement, error) {
+	plans, err := s.plansOf(sql, paramOIDs, false)
+	if err != nil {
+		return nil, err
+	}
+	switch len(plans) {
+	case 0:
+		return &statement{session: s, plan: emptyPlan()}, nil
+	case 1:
+		return &statement{session: s, plan: plans[0]}, nil
+	}
+	return nil, pgwire.Errorf(pgwire.CodeSyntaxError, "cannot insert multiple commands into a prepared statement")
+}
+
+// PrepareSimple plans the statements of a simple Query.
+func (s *session) PrepareSimple(_ context.Context, sql string) ([]pgwire.Statement, error) {
+	plans, err := s.plansOf(sql, nil, true)
+	if err != nil {
+		return nil, err
+	}
+	statements := make([]pgwire.Statement, len(plans))
+	for i, p := range plans {
+		statements[i] = &statement{session: s, plan: p}
+	}
+	return statements, nil
+}
+
+// plansOf finds or makes the plans of a text. In a simple Query a statement that cannot be
+// planned fails when it is its turn, as in PostgreSQL: those before it run.
+func (s *session) plansOf(sql string, paramOIDs []uint32, isSimple bool) ([]*plan, error) {
+	s.scratch = appendPlanKey(s.scratch[:0], sql, paramOIDs, isSimple)
+	defer s.trimScratch()
+	if plans, ok := s.handler.plans.find(s.scratch); ok {
+		return plans, nil
+	}
+	stmts, err := s.handler.parse(sql)
+	if err != nil {
+		return nil, err
+	}
+	if !isSimple && len(stmts) > 1 {
+		return make([]*plan, len(stmts)), nil // refused by Prepare
+	}
+	plans := make([]*plan, 0, len(stmts))
+	for _, stmt := range stmts {
+		p, err := newPlan(s.handler, sql, stmt.Stmt, paramOIDs, isSimple)
+		if err != nil && len(stmts) == 1 {
+			return nil, err
+		}
+		if err != nil {
+			p = &plan{failure: err}
+		}
+		plans = append(plans, p)
+	}
+	s.handler.plans.put(s.scratch, plans)
+	return plans, nil
+}
+
+// scratchBytesMax is how much of a long text's memory a session keeps.
+const scratchBytesMax = 4096
+
+func (s *session) trimScratch() {
+	if cap(s.scratch) > scratchBytesMax {
+		s.scratch = nil
+	}
+}
+
+// TxStatus is reported with ReadyForQuery.
+func (s *session) TxStatus() pgwire.TxStatus { return s.status }
+
+// Fail notes that a statement of the transaction failed.
+func (s *session) Fail() {
+	s.tx.drop()
+	if s.status == pgwire.TxBlock {
+		s.status = pgwire.TxFailed
+	} else if s.status == pgwire.TxIdle {
+		s.tx.hasFailed = true
+	}
+}
+
+// EndCycle ends the implicit transaction.
+func (s *session) EndCycle(ctx context.Context) error {
+	if s.status != pgwire.TxIdle {
+		return nil
+	}
+	if !s.tx.isOpen && !s.tx.hasFailed {
+		return nil
+	}
+	if s.tx.hasFailed {
+		s.endTransaction(false)
+		return nil
+	}
+	return s.commit(ctx)
+}
+
+// commit applies what is pending and ends the transaction, whatever comes of it.
+func (s *session) commit(ctx context.Context) error {
+	err := s.tx.apply(ctx, s.handler.cache)
+	s.endTransaction(err == nil)
+	return err
+}
+
+func (s *session) endTransaction(isCommit bool) {
+	s.tx.drop()
+	s.tx.isOpen, s.tx.hasFailed = false, false
+	s.settings.end(isCommit)
+	s.status = pgwire.TxIdle
+}
+
+// openTransaction begins a transaction, unless one is open.
+func (s *session) openTransaction() {
+	if s.tx.isOpen {
+		return
+	}
+	s.tx.isOpen, s.tx.began = true, s.statementTime
+	s.settings.begin()
+}
+
+// beginStatement is called before every statement but the plain get.
+func (s *session) beginStatement(isAlone bool) {
+	s.statementTime = s.handler.config.Now()
+	if !isAlone && !s.tx.isOpen {
+		s.openTransaction()
+	}
+}
+
+// now is when the transaction began, which is the statement's beginning outside of one.
+func (s *session) now() time.Time {
+	if s.tx.isOpen {
+		return s.tx.began
+	}
+	return s.statementTime
+}
+
+// env is what the session gives an execution.
+func (s *session) env(ctx context.Context, e *scalar.Env) {
+	e.Ctx, e.Session = ctx, s
+	e.Style = s.settings.style(s.now())
+	e.StatementTime = s.statementTime
+}
+
+// checkWritable refuses writes in read-only transactions.
+func (s *session) checkWritable(command string) error {
+	if s.settings.isReadOnly() {
+		return pgwire.Errorf(pgwire.CodeReadOnlyTransaction, "cannot execute %s in a read-only transaction", command)
+	}
+	return nil
+}
+
+// ReportSettings reports settings as ParameterStatus.
+func (s *session) ReportSettings(report func(name, value string)) { s.settings.report(report) }
+
+// Close ends the session. What a transaction had pending is dropped.
+func (s *session) Close() { s.tx.drop() }
+
+var _ pgwire.Session = (*session)(nil)

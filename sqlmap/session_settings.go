@@ -1,0 +1,265 @@
+package sqlmap
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pgcache/pgwire"
+	"pgcache/sqlmap/types"
+)
+
+// Bounds of settings with names of the client's own, like myapp.user.
+const (
+	customSettingsMax     = 64
+	customSettingBytesMax = 1024
+)
+
+// sessionSettings are the values of one session's run-time parameters.
+type sessionSettings struct {
+	variables []variable
+	values    []string // by position in variables
+	initial   []string // what RESET goes back to
+	custom    map[string]string
+	// saved is what a running transaction goes back to, by lower-case name.
+	saved map[string]savedSetting
+	// inTransaction: changes are saved.
+	inTransaction bool
+	reported      []string // last sent, by position; nil: nothing yet
+	changed       bool     // since the last report
+
+	// Derived from values.
+	location         *time.Location
+	byteaEscape      bool
+	statementTimeout time.Duration
+	namespace        string
+	readOnly         bool
+}
+
+// savedSetting is a setting before a transaction, and what its COMMIT leaves.
+type savedSetting struct{ before, atCommit string }
+
+func (s *sessionSettings) start(list []variable, info *pgwire.ConnInfo) {
+	s.variables = list
+	s.initial = make([]string, len(list))
+	for i := range list {
+		s.initial[i] = list[i].initial
+	}
+	s.initial[s.find("session_authorization")] = info.User
+	s.values = slices.Clone(s.initial)
+	s.derive()
+}
+
+// startupDone makes the settings of the startup packet those that RESET goes back to.
+func (s *sessionSettings) startupDone() { copy(s.initial, s.values) }
+
+// find is the position of a parameter, or -1.
+func (s *sessionSettings) find(name string) int {
+	lower := strings.ToLower(name)
+	i, ok := slices.BinarySearchFunc(s.variables, lower, func(v variable, name string) int {
+		return strings.Compare(strings.ToLower(v.name), name)
+	})
+	if !ok {
+		return -1
+	}
+	return i
+}
+
+// get is the value of a parameter as SHOW prints it.
+func (s *sessionSettings) get(name string) (string, bool) {
+	if i := s.find(name); i >= 0 {
+		return s.variables[i].show(s.values[i]), true
+	}
+	value, ok := s.custom[strings.ToLower(name)]
+	return value, ok
+}
+
+// set changes a parameter, with isLocal until the end of the transaction.
+func (s *sessionSettings) set(name, value string, isLocal bool) error {
+	i := s.find(name)
+	if i < 0 {
+		return s.setCustom(name, value, isLocal)
+	}
+	v := &s.variables[i]
+	if v.isReadOnly {
+		return pgwire.Errorf(pgwire.CodeCantChangeRuntimeParam, "parameter \"%s\" cannot be changed", v.name)
+	}
+	if v.check != nil {
+		normal, ok := v.check(value)
+		if !ok {
+			return v.errInvalid(value)
+		}
+		value = normal
+	}
+	s.save(strings.ToLower(v.name), s.values[i], value, isLocal)
+	s.values[i] = value
+	s.derive()
+	return nil
+}
+
+// setCustom sets a parameter with a dot in its name, as PostgreSQL allows.
+func (s *sessionSettings) setCustom(name, value string, isLocal bool) error {
+	lower := strings.ToLower(name)
+	if !strings.Contains(name, ".") || strings.HasPrefix(lower, "pgcache.") {
+		return errUnknownSetting(name)
+	}
+	old, exists := s.custom[lower]
+	if !exists && len(s.custom) >= customSettingsMax || len(name)+len(value) > customSettingBytesMax {
+		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "too many or too long custom settings")
+		e.Detail = "A session has room for " + strconv.Itoa(customSettingsMax) + " of " + strconv.Itoa(customSettingBytesMax) + " bytes."
+		return e
+	}
+	if s.custom == nil {
+		s.custom = map[string]string{}
+	}
+	s.save(lower, old, value, isLocal)
+	s.custom[lower] = value
+	return nil
+}
+
+// save notes what a transaction's end has to restore.
+func (s *sessionSettings) save(lower, old, value string, isLocal bool) {
+	if !s.inTransaction {
+		return
+	}
+	if s.saved == nil {
+		s.saved = map[string]savedSetting{}
+	}
+	entry, ok := s.saved[lower]
+	if !ok {
+		entry = savedSetting{old, old}
+	}
+	if !isLocal {
+		entry.atCommit = value
+	}
+	s.saved[lower] = entry
+}
+
+// begin begins a transaction, with the defaults for new ones.
+func (s *sessionSettings) begin() {
+	s.inTransaction = true
+	for _, name := range []string{"transaction_read_only", "transaction_isolation", "transaction_deferrable"} {
+		i, def := s.find(name), s.find("default_"+name)
+		if s.values[i] != s.values[def] {
+			s.save(name, s.values[i], s.values[def], true)
+			s.values[i] = s.values[def]
+			s.derive()
+		}
+	}
+}
+
+// end ends a transaction.
+func (s *sessionSettings) end(isCommit bool) {
+	s.inTransaction = false
+	if len(s.saved) == 0 {
+		return
+	}
+	for lower, entry := range s.saved {
+		value := entry.before
+		if isCommit {
+			value = entry.atCommit
+		}
+		if i := s.find(lower); i >= 0 {
+			s.values[i] = value
+		} else {
+			s.custom[lower] = value
+		}
+	}
+	clear(s.saved)
+	s.derive()
+}
+
+// reset goes back to a parameter's initial value.
+func (s *sessionSettings) reset(name string, isLocal bool) error {
+	i := s.find(name)
+	if i < 0 {
+		if _, ok := s.custom[strings.ToLower(name)]; ok {
+			return s.setCustom(name, "", isLocal)
+		}
+		return errUnknownSetting(name)
+	}
+	if s.variables[i].isReadOnly {
+		return pgwire.Errorf(pgwire.CodeCantChangeRuntimeParam, "parameter \"%s\" cannot be changed", s.variables[i].name)
+	}
+	s.save(strings.ToLower(s.variables[i].name), s.values[i], s.initial[i], isLocal)
+	s.values[i] = s.initial[i]
+	s.derive()
+	return nil
+}
+
+func (s *sessionSettings) resetAll() {
+	for i := range s.variables {
+		if s.values[i] != s.initial[i] {
+			s.save(strings.ToLower(s.variables[i].name), s.values[i], s.initial[i], false)
+			s.values[i] = s.initial[i]
+		}
+	}
+	for name, value := range s.custom {
+		s.save(name, value, "", false)
+		s.custom[name] = ""
+	}
+	s.derive()
+}
+
+// derive computes what executions look at.
+func (s *sessionSettings) derive() {
+	s.changed = true
+	value := func(name string) string { return s.values[s.find(name)] }
+	if loc, ok := timeZone(value("TimeZone")); ok {
+		s.location = loc
+	}
+	s.byteaEscape = value("bytea_output") == "escape"
+	ms, _ := strconv.ParseInt(value("statement_timeout"), 10, 64)
+	s.statementTimeout = time.Duration(ms) * time.Millisecond
+	s.namespace = value("pgcache.namespace")
+	s.readOnly = value("transaction_read_only") == "on"
+}
+
+// isReadOnly reports that the transaction may only read. Outside of a transaction every
+// statement is one, begun with the default.
+func (s *sessionSettings) isReadOnly() bool {
+	if s.inTransaction {
+		return s.readOnly
+	}
+	return s.values[s.find("default_transaction_read_only")] == "on"
+}
+
+// style is what settings change of texts; now is when the transaction began.
+func (s *sessionSettings) style(now time.Time) types.Style {
+	return types.Style{ByteaEscape: s.byteaEscape, Location: s.location, Now: now}
+}
+
+// report calls f for the reported parameters whose values changed since the last call.
+func (s *sessionSettings) report(f func(name, value string)) {
+	if !s.changed {
+		return
+	}
+	s.changed = false
+	isFirst := s.reported == nil
+	if isFirst {
+		s.reported = make([]string, len(s.variables))
+	}
+	for i := range s.variables {
+		if s.variables[i].isReported && (isFirst || s.reported[i] != s.values[i]) {
+			f(s.variables[i].name, s.values[i])
+			s.reported[i] = s.values[i]
+		}
+	}
+}
+
+// check tells whether a value could be set.
+func (s *sessionSettings) check(name, value string) error {
+	i := s.find(name)
+	switch {
+	case i < 0:
+		return nil
+	case s.variables[i].isReadOnly:
+		return pgwire.Errorf(pgwire.CodeCantChangeRuntimeParam, "parameter \"%s\" cannot be changed", s.variables[i].name)
+	case s.variables[i].check != nil:
+		if _, ok := s.variables[i].check(value); !ok {
+			return s.variables[i].errInvalid(value)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,277 @@
+package sqlmap
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"pgcache/pgwire"
+	"pgcache/sqlmap/types"
+)
+
+// variable is a run-time parameter.
+type variable struct {
+	name        string
+	initial     string
+	unit        string // "ms" for durations; else empty
+	isReported  bool   // sent as ParameterStatus
+	isReadOnly  bool   // 55P02
+	description string
+	// check normalises a value or refuses it. nil takes anything.
+	check func(value string) (string, bool)
+	// hint says what is accepted.
+	hint string
+}
+
+// variables is the table of all run-time parameters, sorted by lower-case name. Those
+// that change nothing here are accepted because clients set them.
+func variables(serverVersion string) []variable {
+	ignored := "Accepted for clients that set it; has no effect."
+	list := []variable{
+		{name: "application_name", isReported: true, check: clipNameValue, description: "The name the client gives itself."},
+		{name: "bytea_output", initial: "hex", check: oneOf("hex", "escape"), hint: "Available values: escape, hex.", description: "How bytea is shown as text."},
+		{name: "client_encoding", initial: "UTF8", isReported: true, check: checkEncodingName, hint: "The one encoding of pgcache is UTF8.", description: "The client's character set."},
+		{name: "DateStyle", initial: "ISO, MDY", isReported: true, check: checkDateStyle, hint: "Times are always shown as ISO.", description: "How times are shown."},
+		{name: "default_transaction_isolation", initial: "read committed", check: checkIsolation, description: "Accepted; transactions are read committed."},
+		{name: "default_transaction_read_only", initial: "off", isReported: true, check: checkBool, description: "Whether new transactions may only read."},
+		{name: "default_transaction_deferrable", initial: "off", check: checkBool, description: ignored},
+		{name: "extra_float_digits", initial: "1", check: checkInt(-15, 3), description: "Accepted; floats are always shown exactly."},
+		{name: "in_hot_standby", initial: "off", isReported: true, isReadOnly: true, description: "Whether this server is a standby."},
+		{name: "integer_datetimes", initial: "on", isReported: true, isReadOnly: true, description: "Times are integers in binary."},
+		{name: "IntervalStyle", initial: "postgres", isReported: true, check: oneOf("postgres"), hint: "Intervals are always shown in style postgres.", description: "How intervals are shown."},
+		{name: "is_superuser", initial: "off", isReported: true, isReadOnly: true, description: "Whether the user may do everything."},
+		{name: "max_identifier_length", initial: "63", isReadOnly: true, description: "Longest name, in bytes."},
+		{name: "pgcache.namespace", check: nil, description: "What ns is in an INSERT that does not give it; empty: it must be given."},
+		{name: "scram_iterations", initial: "4096", isReported: true, check: checkInt(1, 1<<31-1), description: "Iterations of SCRAM."},
+		{name: "search_path", initial: `"$user", public`, isReported: true, description: "Accepted; everything is in schema public."},
+		{name: "server_encoding", initial: "UTF8", isReported: true, isReadOnly: true, description: "The server's character set."},
+		{name: "server_version", initial: serverVersion, isReported: true, isReadOnly: true, description: "The version of PostgreSQL that is spoken."},
+		{name: "server_version_num", initial: "170000", isReadOnly: true, description: "The same as a number."},
+		{name: "session_authorization", isReported: true, isReadOnly: true, description: "The session's user."},
+		{name: "standard_conforming_strings", initial: "on", isReported: true, check: oneOf("on"), hint: "Backslashes in plain strings are always taken literally.", description: "Backslashes in plain strings are literal."},
+		{name: "statement_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long a statement may run; 0: for ever."},
+		{name: "TimeZone", initial: "UTC", isReported: true, check: checkTimeZone, hint: "Use a name like Europe/Berlin or UTC, or an offset.", description: "The zone times are shown in."},
+		{name: "transaction_isolation", initial: "read committed", check: checkIsolation, description: "Accepted; transactions are read committed."},
+		{name: "transaction_read_only", initial: "off", check: checkBool, description: "Whether this transaction may only read."},
+		{name: "transaction_deferrable", initial: "off", check: checkBool, description: ignored},
+		{name: "role", initial: "none", check: oneOf("none"), description: "There are no roles to switch to."},
+	}
+	for _, k := range ignoredVariables {
+		list = append(list, variable{name: k.name, initial: k.initial, description: ignored, check: k.check, unit: k.unit})
+	}
+	slices.SortFunc(list, func(a, b variable) int { return cmp.Compare(strings.ToLower(a.name), strings.ToLower(b.name)) })
+	return list
+}
+
+// ignoredVariables are what drivers, poolers and tools set and we have no use for.
+var ignoredVariables = []struct {
+	name, initial string
+	check         func(string) (string, bool)
+	unit          string
+}{
+	{name: "backslash_quote", initial: "safe_encoding"},
+	{name: "check_function_bodies", initial: "on", check: checkBool},
+	{name: "client_connection_check_interval", initial: "0", check: checkDuration, unit: "ms"},
+	{name: "client_min_messages", initial: "notice"},
+	{name: "cursor_tuple_fraction", initial: "0.1"},
+	{name: "default_statistics_target", initial: "100"},
+	{name: "default_table_access_method", initial: "heap"},
+	{name: "default_tablespace"},
+	{name: "default_toast_compression", initial: "pglz"},
+	{name: "effective_cache_size", initial: "4GB"},
+	{name: "enable_bitmapscan", initial: "on", check: checkBool},
+	{name: "enable_hashjoin", initial: "on", check: checkBool},
+	{name: "enable_indexscan", initial: "on", check: checkBool},
+	{name: "enable_mergejoin", initial: "on", check: checkBool},
+	{name: "enable_nestloop", initial: "on", check: checkBool},
+	{name: "enable_seqscan", initial: "on", check: checkBool},
+	{name: "enable_sort", initial: "on", check: checkBool},
+	{name: "escape_string_warning", initial: "on", check: checkBool},
+	{name: "geqo", initial: "on", check: checkBool},
+	{name: "gin_fuzzy_search_limit", initial: "0"},
+	{name: "idle_in_transaction_session_timeout", initial: "0", check: checkDuration, unit: "ms"},
+	{name: "idle_session_timeout", initial: "0", check: checkDuration, unit: "ms"},
+	{name: "jit", initial: "off", check: checkBool},
+	{name: "lc_collate", initial: "C"},
+	{name: "lc_ctype", initial: "C"},
+	{name: "lc_messages", initial: "C"},
+	{name: "lc_monetary", initial: "C"},
+	{name: "lc_numeric", initial: "C"},
+	{name: "lc_time", initial: "C"},
+	{name: "lock_timeout", initial: "0", check: checkDuration, unit: "ms"},
+	{name: "log_duration", initial: "off", check: checkBool},
+	{name: "log_min_duration_statement", initial: "-1"},
+	{name: "log_statement", initial: "none"},
+	{name: "maintenance_work_mem", initial: "64MB"},
+	{name: "max_parallel_workers_per_gather", initial: "0"},
+	{name: "password_encryption", initial: "scram-sha-256"},
+	{name: "plan_cache_mode", initial: "auto"},
+	{name: "quote_all_identifiers", initial: "off", check: checkBool},
+	{name: "random_page_cost", initial: "4"},
+	{name: "row_security", initial: "on", check: checkBool},
+	{name: "synchronize_seqscans", initial: "on", check: checkBool},
+	{name: "synchronous_commit", initial: "on"},
+	{name: "tcp_keepalives_count", initial: "0"},
+	{name: "tcp_keepalives_idle", initial: "0"},
+	{name: "tcp_keepalives_interval", initial: "0"},
+	{name: "tcp_user_timeout", initial: "0"},
+	{name: "temp_buffers", initial: "8MB"},
+	{name: "transaction_timeout", initial: "0", check: checkDuration, unit: "ms"},
+	{name: "transform_null_equals", initial: "off", check: checkBool},
+	{name: "vacuum_cost_delay", initial: "0"},
+	{name: "work_mem", initial: "4MB"},
+	{name: "xmlbinary", initial: "base64"},
+	{name: "xmloption", initial: "content"},
+}
+
+func clipNameValue(value string) (string, bool) {
+	const nameBytesMax = 63
+	if len(value) > nameBytesMax {
+		value = strings.ToValidUTF8(value[:nameBytesMax], "")
+	}
+	return value, true
+}
+
+// oneOf accepts these words in any case.
+func oneOf(words ...string) func(string) (string, bool) {
+	return func(value string) (string, bool) {
+		for _, w := range words {
+			if strings.EqualFold(value, w) || w == "on" && isTrueWord(value) {
+				return w, true
+			}
+		}
+		return "", false
+	}
+}
+
+func isTrueWord(value string) bool {
+	v, err := types.ParseText(types.Bool, []byte(value), nil)
+	return err == nil && v.IsTrue()
+}
+
+func checkBool(value string) (string, bool) {
+	v, err := types.ParseText(types.Bool, []byte(value), nil)
+	if err != nil {
+		return "", false
+	}
+	if v.IsTrue() {
+		return "on", true
+	}
+	return "off", true
+}
+
+func checkInt(low, high int) func(string) (string, bool) {
+	return func(value string) (string, bool) {
+		n, err := strconv.Atoi(strings.TrimSpace(value))
+		return strconv.Itoa(n), err == nil && n >= low && n <= high
+	}
+}
+
+func checkEncodingName(value string) (string, bool) {
+	switch strings.ToUpper(strings.ReplaceAll(value, "-", "")) {
+	case "UTF8", "UNICODE":
+		return "UTF8", true
+	}
+	return "", false
+}
+
+// checkDateStyle accepts ISO with any order of day and month.
+func checkDateStyle(value string) (string, bool) {
+	order := "MDY"
+	for _, word := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' }) {
+		switch strings.ToUpper(word) {
+		case "ISO", "DEFAULT":
+		case "MDY", "US", "NONEURO":
+			order = "MDY"
+		case "DMY", "EURO", "EUROPEAN":
+			order = "DMY"
+		case "YMD":
+			order = "YMD"
+		default:
+			return "", false
+		}
+	}
+	return "ISO, " + order, true
+}
+
+func checkIsolation(value string) (string, bool) {
+	switch v := strings.ToLower(value); v {
+	case "read committed", "read uncommitted", "repeatable read", "serializable":
+		return v, true
+	}
+	return "", false
+}
+
+// checkTimeZone accepts IANA names, and offsets in hours east of Greenwich.
+func checkTimeZone(value string) (string, bool) {
+	_, ok := timeZone(value)
+	if strings.EqualFold(value, "utc") {
+		value = "UTC"
+	}
+	return value, ok
+}
+
+func timeZone(value string) (*time.Location, bool) {
+	if hours, err := strconv.ParseFloat(value, 64); err == nil {
+		return time.FixedZone("", int(hours*3600)), hours > -16 && hours < 16
+	}
+	// As SET TIME ZONE INTERVAL '+05:30' HOUR TO MINUTE arrives.
+	if strings.HasPrefix(value, "<") {
+		return nil, false
+	}
+	loc, err := types.LoadLocation(value)
+	return loc, err == nil
+}
+
+// Units of durations, longest first.
+var durationUnits = []struct {
+	name string
+	ms   int64
+}{{"d", 24 * 3600 * 1000}, {"h", 3600 * 1000}, {"min", 60 * 1000}, {"s", 1000}, {"ms", 1}}
+
+// checkDuration normalises a duration to milliseconds.
+func checkDuration(value string) (string, bool) {
+	s := strings.TrimSpace(value)
+	unit := int64(1)
+	for _, u := range []int{0, 1, 2, 4, 3} { // "ms" before "s"
+		if rest, ok := strings.CutSuffix(s, durationUnits[u].name); ok {
+			s, unit = strings.TrimSpace(rest), durationUnits[u].ms
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(s, 64)
+	ms := n * float64(unit)
+	if err != nil || !(ms >= 0 && ms <= 1<<31-1) {
+		return "", false
+	}
+	return strconv.FormatInt(int64(ms+0.5), 10), true
+}
+
+// show is a value as SHOW prints it: durations in the largest unit that fits.
+func (v *variable) show(value string) string {
+	if v.unit != "ms" || value == "0" {
+		return value
+	}
+	ms, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		return value
+	}
+	for _, u := range durationUnits {
+		if ms%u.ms == 0 {
+			return strconv.FormatInt(ms/u.ms, 10) + u.name
+		}
+	}
+	return value
+}
+
+func errUnknownSetting(name string) *pgwire.Error {
+	return pgwire.Errorf(pgwire.CodeUndefinedObject, "unrecognized configuration parameter \"%s\"", name)
+}
+
+func (v *variable) errInvalid(value string) error {
+	e := pgwire.Errorf(pgwire.CodeInvalidParameterValue, "invalid value for parameter \"%s\": \"%s\"", v.name, value)
+	e.Hint = v.hint
+	return e
+}

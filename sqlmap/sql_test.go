@@ -1,0 +1,268 @@
+package sqlmap
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"pgcache/cache"
+	"pgcache/pgwire"
+	"pgcache/sqlmap/types"
+)
+
+// clockStart is what the clock of tests shows at first.
+var clockStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// world is a cache with a handler and sessions by name, on a clock that a test moves.
+type world struct {
+	t        testing.TB
+	now      time.Time
+	cache    *cache.Cache
+	handler  *Handler
+	sessions map[string]*session
+}
+
+func newWorld(t testing.TB, change func(*Config, *cache.Config)) *world {
+	t.Helper()
+	w := &world{t: t, now: clockStart, sessions: map[string]*session{}}
+	cacheConfig := cache.Config{L1BytesMax: 16 << 20, Now: func() time.Time { return w.now }, Random: func() uint64 { return 0 }}
+	config := Config{Version: "0.1.0", Now: func() time.Time { return w.now }, Settings: []SettingRow{
+		{"l1_bytes", "16777216", "bytes", "default", "Memory for entries."},
+		{"listen", "127.0.0.1:7432", "", "flag", "Address to listen on."},
+	}}
+	if change != nil {
+		change(&config, &cacheConfig)
+	}
+	var err error
+	if w.cache, err = cache.Open(cacheConfig); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.cache.Close(context.Background()) })
+	config.Cache = w.cache
+	if w.handler, err = New(config); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// session finds or begins a session.
+func (w *world) session(name string) *session {
+	if s := w.sessions[name]; s != nil {
+		return s
+	}
+	s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{ProcessID: 7, User: "me", Database: "db", Started: clockStart, Names: &pgwire.Names{}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.sessions[name] = s.(*session)
+	return s.(*session)
+}
+
+// transcript is what a client saw.
+type transcript struct{ strings.Builder }
+
+func (t *transcript) error(kind string, e *pgwire.Error) {
+	if e.Severity != "" {
+		kind = string(e.Severity)
+	}
+	fmt.Fprintf(t, "%s %s: %s", kind, e.Code, e.Message)
+	if e.Position > 0 {
+		fmt.Fprintf(t, " (at %d)", e.Position)
+	}
+	t.WriteByte('\n')
+	for _, field := range []struct{ name, text string }{{"DETAIL", e.Detail}, {"HINT", e.Hint}, {"CONSTRAINT", e.Constraint}} {
+		if field.text != "" {
+			fmt.Fprintf(t, "  %s: %s\n", field.name, field.text)
+		}
+	}
+}
+
+// wire reads what a portal has sent: rows as text, and notices.
+func (t *transcript) wire(sent []byte) {
+	for len(sent) >= 5 {
+		kind, size := sent[0], int(binary.BigEndian.Uint32(sent[1:]))
+		body := sent[5 : size+1]
+		sent = sent[size+1:]
+		switch kind {
+		case 'D':
+			t.row(body)
+		case 'N':
+			fields := map[byte]string{}
+			for _, f := range bytes.Split(bytes.TrimRight(body, "\x00"), []byte{0}) {
+				fields[f[0]] = string(f[1:])
+			}
+			fmt.Fprintf(t, "%s %s: %s\n", fields['S'], fields['C'], fields['M'])
+		}
+	}
+}
+
+func (t *transcript) row(body []byte) {
+	n := int(binary.BigEndian.Uint16(body))
+	body = body[2:]
+	for i := range n {
+		if i > 0 {
+			t.WriteString(" | ")
+		}
+		size := int32(binary.BigEndian.Uint32(body))
+		body = body[4:]
+		if size < 0 {
+			t.WriteString("∅")
+			continue
+		}
+		t.Write(body[:size])
+		body = body[size:]
+	}
+	t.WriteByte('\n')
+}
+
+// failed shows an error and tells the session.
+func (t *transcript) failed(s *session, err error) {
+	var e *pgwire.Error
+	switch {
+	case errors.As(err, &e):
+		t.error("ERROR", e)
+	default:
+		fmt.Fprintf(t, "not for clients: %v\n", err)
+	}
+	s.Fail()
+}
+
+// simple runs a text as a Query message.
+func (w *world) simple(s *session, sql string) string {
+	var t transcript
+	ctx := context.Background()
+	statements, err := s.PrepareSimple(ctx, sql)
+	if err != nil {
+		t.failed(s, err)
+	}
+	for _, statement := range statements {
+		if !w.runStatement(&t, s, statement, nil, len(statements) == 1) {
+			break
+		}
+	}
+	if err := s.EndCycle(ctx); err != nil {
+		t.failed(s, err)
+	}
+	return t.String()
+}
+
+// runStatement binds and executes one statement with parameters as text.
+func (w *world) runStatement(t *transcript, s *session, statement pgwire.Statement, params []string, isAlone bool) bool {
+	ctx := context.Background()
+	if s.TxStatus() == pgwire.TxFailed && !statement.EndsTransaction() {
+		t.WriteString("ERROR 25P02: current transaction is aborted\n")
+		return false
+	}
+	args := &pgwire.BindArgs{ResultFormats: make([]pgwire.Format, len(statement.Columns()))}
+	for _, p := range params {
+		raw := []byte(p)
+		if p == "NULL" {
+			raw = nil
+		}
+		args.Params, args.ParamFormats = append(args.Params, raw), append(args.ParamFormats, pgwire.Text)
+	}
+	portal, err := statement.Bind(ctx, args, nil)
+	if err != nil {
+		t.failed(s, err)
+		return false
+	}
+	defer portal.Close()
+	var sent bytes.Buffer
+	reply := pgwire.NewReply(&sent, 0)
+	done, err := portal.Execute(ctx, reply, isAlone && s.TxStatus() == pgwire.TxIdle)
+	reply.Flush()
+	if err == nil && statement.Columns() != nil {
+		t.columns(statement.Columns())
+	}
+	t.wire(sent.Bytes())
+	if err != nil {
+		t.failed(s, err)
+		return false
+	}
+	if done.HasRows {
+		fmt.Fprintf(t, "%s %d\n", done.Tag, done.Rows)
+	} else {
+		fmt.Fprintf(t, "%s\n", done.Tag)
+	}
+	return true
+}
+
+func (t *transcript) columns(columns []pgwire.Column) {
+	parts := make([]string, len(columns))
+	for i, c := range columns {
+		parts[i] = c.Name + ":" + types.Lookup(types.OID(c.TypeOID)).Internal
+	}
+	fmt.Fprintf(t, "[%s]\n", strings.Join(parts, ", "))
+}
+
+// prepared runs a text as Parse, Bind, Execute, Sync. A first line that begins with
+// "-- with" has the parameters, separated by |.
+func (w *world) prepared(s *session, sql string) string {
+	var t transcript
+	var params []string
+	if rest, ok := strings.CutPrefix(sql, "-- with "); ok {
+		var line string
+		line, sql, _ = strings.Cut(rest, "\n")
+		params = strings.Split(line, " | ")
+	}
+	ctx := context.Background()
+	statement, err := s.Prepare(ctx, sql, nil)
+	if err != nil {
+		t.failed(s, err)
+	} else {
+		names := make([]string, len(statement.ParamOIDs()))
+		for i, oid := range statement.ParamOIDs() {
+			names[i] = types.Lookup(types.OID(oid)).Internal
+		}
+		fmt.Fprintf(&t, "(%s)\n", strings.Join(names, ", "))
+		w.runStatement(&t, s, statement, params, true)
+	}
+	if err := s.EndCycle(ctx); err != nil {
+		t.failed(s, err)
+	}
+	return t.String()
+}
+
+// TestSQL runs testdata/sql. Commands:
+//
+//	query [session=name]                a simple Query; each block is one message
+//	prepared [session=name]             Parse, Bind, Execute, Sync; parameters in "-- with a | b"
+//	lines [session=name]                each line is a Query of its own
+//	advance ms=1000                     moves the clock
+func TestSQL(t *testing.T) {
+	datadriven.Walk(t, "testdata/sql", func(t *testing.T, path string) {
+		w := newWorld(t, func(c *Config, _ *cache.Config) { c.Limits.TransactionBytesMax = 64 << 10 })
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			s := w.session("main")
+			if arg, ok := d.Arg("session"); ok {
+				s = w.session(arg.Vals[0])
+			}
+			switch d.Cmd {
+			case "query":
+				return w.simple(s, d.Input)
+			case "lines":
+				var out strings.Builder
+				for _, line := range strings.Split(d.Input, "\n") {
+					out.WriteString(w.simple(s, line))
+				}
+				return out.String()
+			case "prepared":
+				return w.prepared(s, d.Input)
+			case "advance":
+				var ms int
+				d.ScanArgs(t, "ms", &ms)
+				w.now = w.now.Add(time.Duration(ms) * time.Millisecond)
+				return ""
+			}
+			t.Fatalf("unknown command %s", d.Cmd)
+			return ""
+		})
+	})
+}

@@ -1,0 +1,301 @@
+package types
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"slices"
+	"unicode/utf8"
+
+	"pgcache/pgwire"
+)
+
+// jsonDepthMax bounds nesting, and with it recursion.
+const jsonDepthMax = 1000
+
+func invalidJSON(text []byte, detail string) error {
+	e := pgwire.Errorf(pgwire.CodeInvalidTextRepresentation, "invalid input syntax for type json")
+	e.Detail = detail
+	return e
+}
+
+// parseJSON checks the text; json keeps it as it is, jsonb gets PostgreSQL's layout: keys
+// sorted by length and bytes, the last of equal ones kept.
+func parseJSON(oid OID, text []byte) (Value, error) {
+	if err := CheckUTF8(text); err != nil {
+		return Value{}, err
+	}
+	if !json.Valid(text) {
+		return Value{}, invalidJSON(text, "The text is not a JSON value.")
+	}
+	if oid == JSON {
+		return OfBytes(text), nil
+	}
+	tree, err := decodeJSON(text)
+	if err != nil {
+		return Value{}, err
+	}
+	return OfBytes(tree.append(nil)), nil
+}
+
+// jsonNode is a JSON value: an object, an array, or a scalar.
+type jsonNode struct {
+	kind    byte // '{', '[', or 0
+	scalar  []byte
+	members []jsonMember // of an object, sorted
+	items   []jsonNode
+}
+
+type jsonMember struct {
+	key   string
+	value jsonNode
+}
+
+// decodeJSON reads a valid text.
+func decodeJSON(text []byte) (jsonNode, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	return readJSON(d, 0)
+}
+
+func readJSON(d *json.Decoder, depth int) (jsonNode, error) {
+	if depth > jsonDepthMax {
+		return jsonNode{}, pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "JSON is nested more than %d levels deep", jsonDepthMax)
+	}
+	token, err := d.Token()
+	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return jsonNode{}, invalidJSON(nil, err.Error())
+	}
+	switch token := token.(type) {
+	case json.Delim:
+		if token == '{' {
+			return readObject(d, depth)
+		}
+		node := jsonNode{kind: '['}
+		for d.More() {
+			item, err := readJSON(d, depth+1)
+			if err != nil {
+				return node, err
+			}
+			node.items = append(node.items, item)
+		}
+		_, err := d.Token()
+		return node, err
+	case string:
+		if bytes.IndexByte([]byte(token), 0) >= 0 {
+			e := pgwire.Errorf(pgwire.CodeUntranslatableCharacter, "unsupported Unicode escape sequence")
+			e.Detail = "\\u0000 cannot be converted to text."
+			return jsonNode{}, e
+		}
+		return jsonNode{scalar: AppendJSONString(nil, token)}, nil
+	case json.Number:
+		v, err := parseNumeric([]byte(token))
+		return jsonNode{scalar: v.Bytes}, err
+	case bool:
+		if token {
+			return jsonNode{scalar: []byte("true")}, nil
+		}
+		return jsonNode{scalar: []byte("false")}, nil
+	}
+	return jsonNode{scalar: []byte("null")}, nil
+}
+
+func readObject(d *json.Decoder, depth int) (jsonNode, error) {
+	node := jsonNode{kind: '{'}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return node, invalidJSON(nil, err.Error())
+		}
+		name, _ := key.(string)
+		value, err := readJSON(d, depth+1)
+		if err != nil {
+			return node, err
+		}
+		node.members = append(node.members, jsonMember{name, value})
+	}
+	node.sortMembers()
+	_, err := d.Token()
+	return node, err
+}
+
+// sortMembers puts the members into jsonb's order; of equal keys the last counts.
+func (n *jsonNode) sortMembers() {
+	slices.SortStableFunc(n.members, func(a, b jsonMember) int { return compareKeys(a.key, b.key) })
+	kept := n.members[:0]
+	for i, m := range n.members {
+		if i+1 == len(n.members) || n.members[i+1].key != m.key {
+			kept = append(kept, m)
+		}
+	}
+	n.members = kept
+}
+
+// compareKeys is jsonb's order of keys.
+func compareKeys(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return bytes.Compare([]byte(a), []byte(b))
+}
+
+func (n *jsonNode) append(dst []byte) []byte {
+	switch n.kind {
+	case '{':
+		dst = append(dst, '{')
+		for i := range n.members {
+			if i > 0 {
+				dst = append(dst, ", "...)
+			}
+			dst = append(AppendJSONString(dst, n.members[i].key), ": "...)
+			dst = n.members[i].value.append(dst)
+		}
+		return append(dst, '}')
+	case '[':
+		dst = append(dst, '[')
+		for i := range n.items {
+			if i > 0 {
+				dst = append(dst, ", "...)
+			}
+			dst = n.items[i].append(dst)
+		}
+		return append(dst, ']')
+	}
+	return append(dst, n.scalar...)
+}
+
+// AppendJSONString appends a JSON string as PostgreSQL writes it.
+func AppendJSONString[T string | []byte](dst []byte, s T) []byte {
+	dst = append(dst, '"')
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\b':
+			dst = append(dst, `\b`...)
+		case '\f':
+			dst = append(dst, `\f`...)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		default:
+			if c < 0x20 {
+				dst = append(dst, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+			} else {
+				dst = append(dst, c)
+			}
+		}
+	}
+	return append(dst, '"')
+}
+
+// Pair is a member of a flat JSON object.
+type Pair struct{ Key, Value string }
+
+// FlatPairs reads an object whose values are all strings, in jsonb's order; ok is false
+// for any other JSON.
+func FlatPairs(v Value) (pairs []Pair, ok bool) {
+	tree, err := decodeJSON(v.Bytes)
+	if err != nil || tree.kind != '{' {
+		return nil, false
+	}
+	for _, m := range tree.members {
+		var s string
+		if m.value.kind != 0 || m.value.scalar[0] != '"' || json.Unmarshal(m.value.scalar, &s) != nil {
+			return nil, false
+		}
+		pairs = append(pairs, Pair{m.key, s})
+	}
+	return pairs, true
+}
+
+// JSONMember is v -> key (or ->> key, as text); NULL if there is none.
+func JSONMember(v Value, key string, asText bool) Value {
+	tree, err := decodeJSON(v.Bytes)
+	if err != nil {
+		return Null()
+	}
+	for i := range tree.members {
+		if tree.members[i].key == key {
+			return jsonResult(&tree.members[i].value, asText)
+		}
+	}
+	return Null()
+}
+
+// JSONItem is v -> index (or ->> index); negative ones count from the end.
+func JSONItem(v Value, index int64, asText bool) Value {
+	tree, err := decodeJSON(v.Bytes)
+	if err != nil || tree.kind != '[' {
+		return Null()
+	}
+	if index < 0 {
+		index += int64(len(tree.items))
+	}
+	if index < 0 || index >= int64(len(tree.items)) {
+		return Null()
+	}
+	return jsonResult(&tree.items[index], asText)
+}
+
+func jsonResult(n *jsonNode, asText bool) Value {
+	if !asText {
+		return OfBytes(n.append(nil))
+	}
+	if n.kind == 0 && string(n.scalar) == "null" {
+		return Null()
+	}
+	if n.kind == 0 && n.scalar[0] == '"' {
+		var s string
+		if json.Unmarshal(n.scalar, &s) == nil && utf8.ValidString(s) {
+			return OfText(s)
+		}
+	}
+	return OfBytes(n.append(nil))
+}
+
+// JSONHasKey is v ? key.
+func JSONHasKey(v Value, key string) bool {
+	tree, err := decodeJSON(v.Bytes)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(tree.members, func(m jsonMember) bool { return m.key == key }) ||
+		slices.ContainsFunc(tree.items, func(n jsonNode) bool {
+			return n.kind == 0 && bytes.Equal(n.scalar, AppendJSONString(nil, key))
+		})
+}
+
+// JSONConcat is a || b: the members of both objects, those of b preferred, or the items
+// of both arrays; what is no array counts as an array of itself beside one.
+func JSONConcat(a, b Value) (Value, error) {
+	x, err := decodeJSON(a.Bytes)
+	if err != nil {
+		return Value{}, err
+	}
+	y, err := decodeJSON(b.Bytes)
+	if err != nil {
+		return Value{}, err
+	}
+	if x.kind == '{' && y.kind == '{' {
+		x.members = append(x.members, y.members...)
+		x.sortMembers()
+		return OfBytes(x.append(nil)), nil
+	}
+	out := jsonNode{kind: '['}
+	for _, n := range []jsonNode{x, y} {
+		if n.kind == '[' {
+			out.items = append(out.items, n.items...)
+		} else {
+			out.items = append(out.items, n)
+		}
+	}
+	return OfBytes(out.append(nil)), nil
+}

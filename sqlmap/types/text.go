@@ -1,0 +1,360 @@
+package types
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"pgcache/pgwire"
+)
+
+// Style is what session settings change of texts. A nil Style is the default.
+type Style struct {
+	ByteaEscape bool
+	Location    *time.Location // nil: UTC
+	Now         time.Time      // what 'now' and 'today' mean
+}
+
+// Zone is the session's time zone.
+func (s *Style) Zone() *time.Location {
+	if s == nil || s.Location == nil {
+		return time.UTC
+	}
+	return s.Location
+}
+
+func invalidText(oid OID, text []byte) error {
+	return pgwire.Errorf(pgwire.CodeInvalidTextRepresentation, "invalid input syntax for type %s: \"%s\"", oid, clip(text))
+}
+
+// clip bounds what messages repeat of the client's own text.
+func clip(text []byte) []byte {
+	const textBytesMax = 1024
+	if len(text) <= textBytesMax {
+		return text
+	}
+	cut := textBytesMax
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return append(bytes.Clone(text[:cut]), "..."...)
+}
+
+// ParseText reads the text form of a type. The value may alias text.
+func ParseText(oid OID, text []byte, style *Style) (Value, error) {
+	switch oid {
+	case Text, VarChar, BPChar, Unknown:
+		return OfBytes(text), nil
+	case Name:
+		return OfBytes(clipName(text)), nil
+	case Char:
+		if len(text) > 1 {
+			text = text[:1]
+		}
+		if len(text) == 1 && text[0] >= utf8.RuneSelf {
+			return Value{}, invalidText(oid, text[:0]) // a part of a character is no text
+		}
+		return OfBytes(text), nil
+	case Bytea:
+		return parseBytea(text)
+	case Bool:
+		return parseBool(text)
+	case Int2, Int4, Int8, Oid, Xid:
+		return parseInt(oid, text)
+	case Float4, Float8:
+		return parseFloat(oid, text)
+	case Numeric:
+		return parseNumeric(text)
+	case Timestamp, TimestampTZ:
+		return parseTimestamp(oid, text, style)
+	case Interval:
+		return parseInterval(text)
+	case JSON, JSONB:
+		return parseJSON(oid, text)
+	case UUID:
+		return parseUUID(text)
+	case Void:
+		return Value{}, nil
+	}
+	if elem := elemOf(oid); elem != 0 {
+		return parseArray(oid, elem, text, style)
+	}
+	return Value{}, noInput(oid)
+}
+
+func noInput(oid OID) error {
+	return pgwire.Errorf(pgwire.CodeFeatureNotSupported, "type with OID %d is not supported", oid)
+}
+
+// AppendText appends the text form of a value that is not NULL.
+func AppendText(dst []byte, oid OID, v Value, style *Style) []byte {
+	switch oid {
+	case Text, VarChar, BPChar, Name, Char, JSON, JSONB, Numeric, Unknown:
+		return append(dst, v.Bytes...)
+	case Bytea:
+		return AppendBytea(dst, v.Bytes, style != nil && style.ByteaEscape)
+	case Bool:
+		if v.Int != 0 {
+			return append(dst, 't')
+		}
+		return append(dst, 'f')
+	case Int2, Int4, Int8, Oid, Xid:
+		return strconv.AppendInt(dst, v.Int, 10)
+	case Float4:
+		return appendFloat(dst, v.Float, 32)
+	case Float8:
+		return appendFloat(dst, v.Float, 64)
+	case Timestamp:
+		return appendTimestamp(dst, v.Int, nil)
+	case TimestampTZ:
+		return appendTimestamp(dst, v.Int, style.Zone())
+	case Interval:
+		return appendInterval(dst, v)
+	case UUID:
+		return appendUUID(dst, v.Bytes)
+	}
+	if elem := elemOf(oid); elem != 0 {
+		return appendArray(dst, elem, v, style)
+	}
+	return dst // void
+}
+
+// nameBytesMax is PostgreSQL's NAMEDATALEN less its terminator.
+const nameBytesMax = 63
+
+func clipName(text []byte) []byte {
+	if len(text) <= nameBytesMax {
+		return text
+	}
+	cut := nameBytesMax
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut]
+}
+
+func trimSpace(text []byte) []byte { return bytes.Trim(text, " \t\n\v\f\r") }
+
+func parseBool(text []byte) (Value, error) {
+	s := bytes.ToLower(trimSpace(clip(text)))
+	isPrefix := func(word string) bool { return len(s) > 0 && bytes.HasPrefix([]byte(word), s) }
+	switch {
+	case isPrefix("true"), isPrefix("yes"), string(s) == "on", string(s) == "1":
+		return OfBool(true), nil
+	case isPrefix("false"), isPrefix("no"), string(s) == "off", string(s) == "of", string(s) == "0":
+		return OfBool(false), nil
+	}
+	return Value{}, invalidText(Bool, text)
+}
+
+func parseInt(oid OID, text []byte) (Value, error) {
+	i, err := strconv.ParseInt(string(trimSpace(text)), 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return Value{}, outOfRangeText(oid, text)
+	case err != nil:
+		return Value{}, invalidText(oid, text)
+	}
+	if !intFits(oid, i) {
+		return Value{}, outOfRangeText(oid, text)
+	}
+	if oid == Oid || oid == Xid {
+		i = int64(uint32(i)) // as in PostgreSQL, -1 is 4294967295
+	}
+	return OfInt(i), nil
+}
+
+func outOfRangeText(oid OID, text []byte) error {
+	return pgwire.Errorf(pgwire.CodeNumericValueOutOfRange, "value \"%s\" is out of range for type %s", clip(text), oid)
+}
+
+func intFits(oid OID, i int64) bool {
+	switch oid {
+	case Int2:
+		return i == int64(int16(i))
+	case Int4:
+		return i == int64(int32(i))
+	case Oid, Xid:
+		return i >= math.MinInt32 && i <= math.MaxUint32
+	}
+	return true
+}
+
+func parseFloat(oid OID, text []byte) (Value, error) {
+	bits := 64
+	if oid == Float4 {
+		bits = 32
+	}
+	s := trimSpace(text)
+	if bytes.ContainsAny(s, "_xXpP") { // Go accepts more than PostgreSQL
+		return Value{}, invalidText(oid, text)
+	}
+	f, err := strconv.ParseFloat(string(s), bits)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return Value{}, pgwire.Errorf(pgwire.CodeNumericValueOutOfRange, "\"%s\" is out of range for type %s", clip(text), oid)
+	case err != nil:
+		return Value{}, invalidText(oid, text)
+	}
+	return OfFloat(f), nil
+}
+
+// appendFloat is the shortest text that reads back as f, in PostgreSQL's layout.
+func appendFloat(dst []byte, f float64, bits int) []byte {
+	switch {
+	case math.IsNaN(f):
+		return append(dst, "NaN"...)
+	case math.IsInf(f, 1):
+		return append(dst, "Infinity"...)
+	case math.IsInf(f, -1):
+		return append(dst, "-Infinity"...)
+	}
+	digitsMax := 15
+	if bits == 32 {
+		digitsMax = 6
+	}
+	layout := byte('f')
+	if abs := math.Abs(f); abs != 0 {
+		var room [32]byte
+		e := strconv.AppendFloat(room[:0], abs, 'e', -1, bits)
+		exponent, _ := strconv.Atoi(string(e[bytes.IndexByte(e, 'e')+1:]))
+		if exponent < -4 || exponent >= digitsMax {
+			layout = 'e'
+		}
+	}
+	return strconv.AppendFloat(dst, f, layout, -1, bits)
+}
+
+func parseBytea(text []byte) (Value, error) {
+	if bytes.HasPrefix(text, []byte(`\x`)) {
+		return parseByteaHex(text)
+	}
+	if bytes.IndexByte(text, '\\') < 0 {
+		return OfBytes(text), nil
+	}
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] != '\\':
+			out = append(out, text[i])
+		case i+1 < len(text) && text[i+1] == '\\':
+			out = append(out, '\\')
+			i++
+		case i+3 < len(text) && text[i+1] >= '0' && text[i+1] <= '3' && isOctal(text[i+2]) && isOctal(text[i+3]):
+			out = append(out, (text[i+1]-'0')<<6|(text[i+2]-'0')<<3|(text[i+3]-'0'))
+			i += 3
+		default:
+			return Value{}, pgwire.Errorf(pgwire.CodeInvalidTextRepresentation, "invalid input syntax for type bytea")
+		}
+	}
+	return OfBytes(out), nil
+}
+
+func isOctal(c byte) bool { return c >= '0' && c <= '7' }
+
+func parseByteaHex(text []byte) (Value, error) {
+	digits := text[2:]
+	out := make([]byte, hex.DecodedLen(len(digits)))
+	if _, err := hex.Decode(out, digits); err == nil {
+		return OfBytes(out), nil
+	}
+	// Slowly, as PostgreSQL reads it: white space is allowed between bytes.
+	out = out[:0]
+	for i := 0; i < len(digits); i++ {
+		c := digits[i]
+		if c == ' ' || c == '\n' || c == '\t' || c == '\r' {
+			continue
+		}
+		high, ok := hexDigit(c)
+		if !ok {
+			return Value{}, invalidHexDigit(digits[i:])
+		}
+		if i+1 >= len(digits) {
+			return Value{}, pgwire.Errorf(pgwire.CodeInvalidParameterValue, "invalid hexadecimal data: odd number of digits")
+		}
+		i++
+		low, ok := hexDigit(digits[i])
+		if !ok {
+			return Value{}, invalidHexDigit(digits[i:])
+		}
+		out = append(out, high<<4|low)
+	}
+	return OfBytes(out), nil
+}
+
+func invalidHexDigit(at []byte) error {
+	_, size := utf8.DecodeRune(at)
+	return pgwire.Errorf(pgwire.CodeInvalidParameterValue, "invalid hexadecimal digit: \"%s\"", at[:size])
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0', true
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10, true
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}
+
+// AppendBytea appends the text form of a bytea.
+func AppendBytea(dst, b []byte, escape bool) []byte {
+	if !escape {
+		dst = append(dst, '\\', 'x')
+		return hex.AppendEncode(dst, b)
+	}
+	for _, c := range b {
+		switch {
+		case c == '\\':
+			dst = append(dst, '\\', '\\')
+		case c < 0x20 || c > 0x7e:
+			dst = append(dst, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+func parseUUID(text []byte) (Value, error) {
+	s := text
+	if len(s) > 1 && s[0] == '{' && s[len(s)-1] == '}' {
+		s = s[1 : len(s)-1]
+	}
+	out := make([]byte, 0, 16)
+	for i := 0; i < len(s); i++ {
+		if s[i] == '-' && len(out) > 0 && len(out)%2 == 0 && len(out) < 16 && s[i-1] != '-' {
+			continue
+		}
+		if i+1 >= len(s) || len(out) == 16 {
+			return Value{}, invalidText(UUID, text)
+		}
+		high, ok1 := hexDigit(s[i])
+		low, ok2 := hexDigit(s[i+1])
+		if !ok1 || !ok2 {
+			return Value{}, invalidText(UUID, text)
+		}
+		out = append(out, high<<4|low)
+		i++
+	}
+	if len(out) != 16 || s[len(s)-1] == '-' {
+		return Value{}, invalidText(UUID, text)
+	}
+	return OfBytes(out), nil
+}
+
+func appendUUID(dst, b []byte) []byte {
+	for i, c := range b {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			dst = append(dst, '-')
+		}
+		dst = hex.AppendEncode(dst, []byte{c})
+	}
+	return dst
+}

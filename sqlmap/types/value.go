@@ -1,0 +1,90 @@
+package types
+
+import (
+	"bytes"
+
+	"pgcache/pgwire"
+)
+
+// Value is a value of some type. Which fields count depends on the type:
+//
+//	bool, integers, oid, xid        Int
+//	timestamp, timestamptz          Int, microseconds since 2000-01-01; ±infinity are the extremes
+//	interval                        Int (microseconds), Days, Months
+//	float4, float8                  Float
+//	text types, "char", json, jsonb Bytes, the text
+//	numeric                         Bytes, the canonical text
+//	bytea, uuid                     Bytes
+//	arrays                          Elems
+type Value struct {
+	IsNull       bool
+	Int          int64
+	Float        float64
+	Bytes        []byte
+	Elems        []Value
+	Days, Months int32
+}
+
+// Null is NULL.
+func Null() Value { return Value{IsNull: true} }
+
+// OfInt makes an integer.
+func OfInt(i int64) Value { return Value{Int: i} }
+
+// OfBool makes a boolean.
+func OfBool(b bool) Value {
+	if b {
+		return Value{Int: 1}
+	}
+	return Value{}
+}
+
+// OfText makes a value of a text type, or a numeric from its canonical text.
+func OfText(s string) Value { return Value{Bytes: []byte(s)} }
+
+// OfBytes makes a value over b, which is not copied.
+func OfBytes(b []byte) Value { return Value{Bytes: b} }
+
+// OfFloat makes a floating point number.
+func OfFloat(f float64) Value { return Value{Float: f} }
+
+// OfTexts makes an array of texts.
+func OfTexts(texts []string) Value {
+	elems := make([]Value, len(texts))
+	for i, s := range texts {
+		elems[i] = OfText(s)
+	}
+	return Value{Elems: elems}
+}
+
+// IsTrue reports the boolean true; NULL is not.
+func (v Value) IsTrue() bool { return !v.IsNull && v.Int != 0 }
+
+// Text is the string of a text value; it copies.
+func (v Value) Text() string { return string(v.Bytes) }
+
+// Size is about how many bytes of memory the value holds.
+func (v Value) Size() int64 {
+	const fixed = 96 // the struct
+	n := int64(fixed + len(v.Bytes))
+	for i := range v.Elems {
+		n += v.Elems[i].Size()
+	}
+	return n
+}
+
+// Clone is a copy that shares no memory with v.
+func (v Value) Clone() Value {
+	v.Bytes = bytes.Clone(v.Bytes)
+	if v.Elems != nil {
+		elems := make([]Value, len(v.Elems))
+		for i := range elems {
+			elems[i] = v.Elems[i].Clone()
+		}
+		v.Elems = elems
+	}
+	return v
+}
+
+// Format is an output format code of the protocol.
+type Format = pgwire.Format

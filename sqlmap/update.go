@@ -1,0 +1,93 @@
+package sqlmap
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v5"
+
+	"pgcache/cache"
+	"pgcache/sqlmap/scalar"
+)
+
+const updateHint = "Write UPDATE blob SET … WHERE ns = … AND key = … [AND version = …]."
+
+// updateAction is UPDATE of the keys that WHERE names.
+type updateAction struct {
+	where     *blobWhere
+	filter    *scalar.Expr
+	set       []assignment
+	given     uint64
+	needValue bool
+	returning []output
+}
+
+func (p *planner) updateStatement(s *pg_query.UpdateStmt) (*plan, error) {
+	switch {
+	case s.WithClause != nil:
+		return nil, unsupported(s.WithClause.Location, "WITH is", updateHint)
+	case len(s.FromClause) > 0:
+		return nil, unsupported(-1, "UPDATE … FROM is", updateHint)
+	}
+	if err := p.writeTarget(s.Relation); err != nil {
+		return nil, err
+	}
+	a := &updateAction{}
+	var err error
+	if a.set, a.given, err = p.setClause(s.TargetList); err != nil {
+		return nil, err
+	}
+	if a.where, err = p.where(s.WhereClause); err != nil {
+		return nil, err
+	}
+	if a.where.ns == nil || !a.where.hasKeys() {
+		return nil, unsupported(s.Relation.Location, "UPDATE without ns and key is", updateHint)
+	}
+	a.filter = scalar.And(a.where.rest)
+	a.needValue = p.compiler.Used[0]&valueColumns != 0
+	if a.returning, err = p.returningClause(s.ReturningList); err != nil {
+		return nil, err
+	}
+	out := &plan{action: a, writes: "UPDATE"}
+	if a.returning != nil {
+		out.columns = outputColumns(a.returning)
+	}
+	return out, nil
+}
+
+func (a *updateAction) run(x *execution) (outcome, error) {
+	keys, err := a.where.evalKeys(x)
+	if err != nil {
+		return outcome{}, err
+	}
+	w := &writer{x: x, needValue: a.needValue, returning: a.returning}
+	count := int64(0)
+	for i := range keys.names {
+		if !addressable(x.session, keys.key(i)) {
+			continue
+		}
+		result, err := w.run(change{key: keys.key(i), apply: a.apply, mayConflict: true})
+		if err != nil {
+			return outcome{}, err
+		}
+		if result.Verdict == cache.Write {
+			count++
+		}
+	}
+	return w.outcome("UPDATE", count), nil
+}
+
+// addressable reports that an entry can have this key: a WHERE that names another one
+// finds nothing, it is no error.
+func addressable(s *session, k cache.Key) bool { return s.checkKey(k) == nil }
+
+func (a *updateAction) apply(e *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+	if old == nil {
+		return cache.Leave, nil
+	}
+	e.Rows = [2]scalar.Row{old}
+	if a.filter != nil {
+		v, err := a.filter.Eval(e)
+		if err != nil || !v.IsTrue() {
+			return cache.Leave, err
+		}
+	}
+	return cache.Write, applySet(e, a.set, a.given, d)
+}

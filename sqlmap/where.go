@@ -1,0 +1,276 @@
+package sqlmap
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v5"
+
+	"pgcache/cache"
+	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/types"
+)
+
+// blobWhere is a WHERE clause on blob, taken apart: which keys, and what else must hold.
+type blobWhere struct {
+	ns *scalar.Expr // text
+
+	// At most one of these says which keys.
+	key     *scalar.Expr   // text: key = …
+	keys    []*scalar.Expr // text: key IN (…)
+	keyList *scalar.Expr   // text[]: key = ANY (…)
+
+	// rest are all other conditions, those below included.
+	rest []*scalar.Expr
+	// Conditions that name many keys, if they stand alone beside ns.
+	prefix       *scalar.Expr // text: key LIKE pattern
+	tags         *scalar.Expr // text[]: tags && …
+	dependencies *scalar.Expr // text[]: dependencies && …
+}
+
+func (w *blobWhere) hasKeys() bool { return w.key != nil || w.keys != nil || w.keyList != nil }
+
+// where takes apart a WHERE clause, whose relation is the compiler's first.
+func (p *planner) where(n *pg_query.Node) (*blobWhere, error) {
+	w := &blobWhere{}
+	if n == nil {
+		return w, nil
+	}
+	for _, conjunct := range conjuncts(n) {
+		x, err := p.compiler.Condition(conjunct, "WHERE")
+		if err != nil {
+			return nil, err
+		}
+		// Compiled once more, by its parts: parameters have their types by now.
+		taken, err := p.takeCondition(w, conjunct, x)
+		if err != nil {
+			return nil, err
+		}
+		if !taken {
+			w.rest = append(w.rest, x)
+		}
+	}
+	return w, nil
+}
+
+// conjuncts are the parts of nested ANDs.
+func conjuncts(n *pg_query.Node) []*pg_query.Node {
+	b := n.GetBoolExpr()
+	if b == nil || b.Boolop != pg_query.BoolExprType_AND_EXPR {
+		return []*pg_query.Node{n}
+	}
+	var list []*pg_query.Node
+	for _, arg := range b.Args {
+		list = append(list, conjuncts(arg)...)
+	}
+	return list
+}
+
+// takeCondition recognises conditions that say which entries are meant. It reports
+// whether the condition needs no test any more.
+func (p *planner) takeCondition(w *blobWhere, n *pg_query.Node, whole *scalar.Expr) (bool, error) {
+	a := n.GetAExpr()
+	if a == nil || len(a.Name) != 1 || a.Lexpr == nil {
+		return false, nil
+	}
+	operator := a.Name[0].GetString_().GetSval()
+	switch {
+	case a.Kind == pg_query.A_Expr_Kind_AEXPR_OP && operator == "=":
+		return p.takeEqual(w, a)
+	case a.Kind == pg_query.A_Expr_Kind_AEXPR_IN && operator == "=" && p.isColumn(a.Lexpr, colKey) && !w.hasKeys():
+		return p.takeIn(w, a)
+	case a.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ANY && operator == "=":
+		return p.takeAny(w, a)
+	case a.Kind == pg_query.A_Expr_Kind_AEXPR_LIKE && operator == "~~" && p.isColumn(a.Lexpr, colKey) && w.prefix == nil:
+		pattern, err := p.independent(a.Rexpr, types.Text)
+		w.prefix = pattern
+		return false, err
+	case a.Kind == pg_query.A_Expr_Kind_AEXPR_OP && operator == "&&":
+		left, right := a.Lexpr, a.Rexpr
+		if !p.isColumn(left, colTags) && !p.isColumn(left, colDependencies) {
+			left, right = right, left
+		}
+		return false, p.takeLabels(w, left, right, types.TextArray)
+	}
+	return false, nil
+}
+
+func (p *planner) takeLabels(w *blobWhere, columnNode, labels *pg_query.Node, t types.OID) error {
+	var err error
+	switch {
+	case p.isColumn(columnNode, colTags) && w.tags == nil:
+		w.tags, err = p.independent(labels, t)
+	case p.isColumn(columnNode, colDependencies) && w.dependencies == nil:
+		w.dependencies, err = p.independent(labels, t)
+	}
+	return err
+}
+
+// isColumn tells whether a node is this column of blob, cast or not.
+func (p *planner) isColumn(n *pg_query.Node, column int) bool {
+	for n.GetTypeCast() != nil {
+		oid, _, err := scalar.TypeOf(n.GetTypeCast().TypeName)
+		if err != nil || !oid.IsText() {
+			return false
+		}
+		n = n.GetTypeCast().Arg
+	}
+	if n.GetColumnRef() == nil {
+		return false
+	}
+	used := p.compiler.Used
+	x, err := p.compiler.Compile(n)
+	p.compiler.Used = used
+	return err == nil && x.Column() == column
+}
+
+// independent compiles an expression that is the same for all rows; nil if it is not.
+func (p *planner) independent(n *pg_query.Node, t types.OID) (*scalar.Expr, error) {
+	x, err := p.compiler.Compile(n)
+	if err != nil || x.UsesRow() || x.IsVolatile() {
+		return nil, err
+	}
+	if x.Type != t && x.Type != types.Unknown && types.CastContext(x.Type, t) != types.Implicit {
+		return nil, nil
+	}
+	return p.compiler.Coerce(x, t, types.Implicit)
+}
+
+func (p *planner) takeEqual(w *blobWhere, a *pg_query.A_Expr) (bool, error) {
+	for _, sides := range [][2]*pg_query.Node{{a.Lexpr, a.Rexpr}, {a.Rexpr, a.Lexpr}} {
+		isNS, isKey := p.isColumn(sides[0], colNS) && w.ns == nil, p.isColumn(sides[0], colKey) && !w.hasKeys()
+		if !isNS && !isKey {
+			continue
+		}
+		x, err := p.independent(sides[1], types.Text)
+		if x == nil || err != nil {
+			return false, err
+		}
+		if isNS {
+			w.ns = x
+		} else {
+			w.key = x
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
+func (p *planner) takeIn(w *blobWhere, a *pg_query.A_Expr) (bool, error) {
+	var keys []*scalar.Expr
+	for _, item := range a.Rexpr.GetList().GetItems() {
+		x, err := p.independent(item, types.Text)
+		if x == nil || err != nil {
+			return false, err
+		}
+		keys = append(keys, x)
+	}
+	w.keys = keys
+	return keys != nil, nil
+}
+
+func (p *planner) takeAny(w *blobWhere, a *pg_query.A_Expr) (bool, error) {
+	if p.isColumn(a.Lexpr, colKey) && !w.hasKeys() {
+		x, err := p.independent(a.Rexpr, types.TextArray)
+		w.keyList = x
+		return x != nil, err
+	}
+	// 't' = ANY (tags) is tags && ARRAY['t'].
+	if !p.isColumn(a.Rexpr, colTags) && !p.isColumn(a.Rexpr, colDependencies) {
+		return false, nil
+	}
+	label, err := p.independent(a.Lexpr, types.Text)
+	if label == nil || err != nil {
+		return false, err
+	}
+	list := scalar.ArrayOfOne(label)
+	switch {
+	case p.isColumn(a.Rexpr, colTags) && w.tags == nil:
+		w.tags = list
+	case p.isColumn(a.Rexpr, colDependencies) && w.dependencies == nil:
+		w.dependencies = list
+	}
+	return false, nil
+}
+
+// evalText evaluates an expression of type text; nil for NULL.
+func evalText(x *execution, e *scalar.Expr) ([]byte, error) {
+	v, err := e.Eval(&x.env)
+	if err != nil || v.IsNull {
+		return nil, err
+	}
+	if v.Bytes == nil {
+		return []byte{}, nil
+	}
+	return v.Bytes, nil
+}
+
+// evalTexts evaluates an expression of type text[], without its NULLs.
+func evalTexts(x *execution, e *scalar.Expr) ([]string, error) {
+	v, err := e.Eval(&x.env)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]string, 0, len(v.Elems))
+	for _, t := range v.Elems {
+		if !t.IsNull {
+			texts = append(texts, t.Text())
+		}
+	}
+	return texts, nil
+}
+
+// keySet are the keys that a statement names, each once, in the order of the statement.
+type keySet struct {
+	ns    []byte
+	names [][]byte
+}
+
+// keys evaluates which keys are meant. Without a namespace or with NULLs it is none.
+func (w *blobWhere) evalKeys(x *execution) (keySet, error) {
+	var set keySet
+	var err error
+	if set.ns, err = evalText(x, w.ns); err != nil || set.ns == nil {
+		return set, err
+	}
+	exprs := w.keys
+	if w.key != nil {
+		exprs = []*scalar.Expr{w.key}
+	}
+	seen := map[string]struct{}{}
+	add := func(name []byte) {
+		if _, twice := seen[string(name)]; !twice && name != nil {
+			if len(exprs) != 1 {
+				seen[string(name)] = struct{}{}
+			}
+			set.names = append(set.names, name)
+		}
+	}
+	for _, e := range exprs {
+		name, err := evalText(x, e)
+		if err != nil {
+			return set, err
+		}
+		add(name)
+	}
+	if w.keyList != nil {
+		list, err := w.keyList.Eval(&x.env)
+		if err != nil {
+			return set, err
+		}
+		for _, v := range list.Elems {
+			if !v.IsNull {
+				add(append([]byte{}, v.Bytes...))
+			}
+		}
+	}
+	return set, nil
+}
+
+func (s *keySet) key(i int) cache.Key { return cache.Key{Namespace: s.ns, Name: s.names[i]} }
+
+// holds tests the conditions that are left on a row.
+func (w *blobWhere) holds(e *scalar.Env, filter *scalar.Expr) (bool, error) {
+	if filter == nil {
+		return true, nil
+	}
+	v, err := filter.Eval(e)
+	return v.IsTrue(), err
+}
