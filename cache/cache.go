@@ -28,7 +28,6 @@ type Cache struct {
 
 	used  atomic.Int64 // bytes of L1 reserved; at most config.L1BytesMax (I5)
 	dirty atomic.Int64 // the part of it that waits for the tier
-	alone atomic.Int64 // keys only L1 holds
 
 	namespaces namespaces
 	fences     fences
@@ -133,7 +132,6 @@ func (c *Cache) nextSeq() Sequence { return Sequence(c.seq.Add(1)) }
 func (c *Cache) addDirty(n int64) { c.dirty.Add(n) }
 
 func (c *Cache) addAlone(namespace NamespaceID, n int64) {
-	c.alone.Add(n)
 	if gen := c.generation(namespace); gen != nil {
 		gen.alone.Add(n)
 	}
@@ -161,11 +159,8 @@ func (c *Cache) countSlot(e entry, flags slotFlags, sign int64) {
 		return
 	}
 	c.counters.l1Entries.Add(sign)
-	if flags&slotAlone != 0 {
-		c.alone.Add(sign)
-		if gen != nil {
-			gen.alone.Add(sign)
-		}
+	if flags&slotAlone != 0 && gen != nil {
+		gen.alone.Add(sign)
 	}
 }
 

@@ -79,7 +79,7 @@ func (c *Cache) Stats() Stats {
 		Expirations: n.expirations.Load(), Invalidations: n.invalidations.Load(),
 		NamespaceFlushes: n.namespaceFlushes.Load(), VersionMismatches: n.versionMismatches.Load(),
 		StaleServes: n.staleServes.Load(), IdleEvictions: n.idleEvictions.Load(),
-		Entries: c.alone.Load(), L1Entries: n.l1Entries.Load(),
+		L1Entries:    n.l1Entries.Load(),
 		L1BytesInUse: c.used.Load(), L1BytesMax: c.config.L1BytesMax, L1BytesResident: c.pool.ResidentBytes(),
 		DirtyBytes: c.dirty.Load(), DirtyBytesMax: c.config.DirtyBytesMax,
 		TierWritesDropped: n.tierWritesDropped.Load(), TierErrors: n.tierErrors.Load(),
@@ -91,11 +91,14 @@ func (c *Cache) Stats() Stats {
 		stats.Hits += s.hits.Load()
 		stats.Misses += s.misses.Load()
 	}
+	// Per generation, so that what a flush made unreachable is gone before it is reclaimed.
+	for _, ns := range *c.namespaces.byName.Load() {
+		stats.Entries += c.entriesOf(ns.current.Load())
+	}
 	stats.L1Hits = max(stats.Hits-stats.L2Hits, 0)
 	if c.config.Tier != nil {
 		stats.HasTier = true
 		stats.Tier = c.config.Tier.Stats()
-		stats.Entries += stats.Tier.Entries
 		stats.Expirations += stats.Tier.Expirations
 	}
 	return stats

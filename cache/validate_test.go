@@ -14,7 +14,7 @@ func validate(t testing.TB, c *Cache) {
 	if c.config.Tier != nil {
 		settle(t, c)
 	}
-	var used, dirty, alone, l1Entries int64
+	var used, dirty, l1Entries int64
 	perGeneration := map[NamespaceID][2]int64{}
 	for _, s := range c.shards { // all at once: the reaper may be at work
 		s.mu.Lock()
@@ -51,7 +51,6 @@ func validate(t testing.TB, c *Cache) {
 			sums := perGeneration[header.namespace]
 			sums[0] += slotBytes(e)
 			if sl.flags&slotAlone != 0 {
-				alone++
 				sums[1]++
 			}
 			perGeneration[header.namespace] = sums
@@ -101,7 +100,6 @@ func validate(t testing.TB, c *Cache) {
 		"used":    {c.used.Load(), used},
 		"dirty":   {c.dirty.Load(), dirty},
 		"entries": {c.counters.l1Entries.Load(), l1Entries},
-		"alone":   {c.alone.Load(), alone},
 	} {
 		if x[0] != x[1] {
 			t.Errorf("%s: counted %d, found %d", what, x[0], x[1])
