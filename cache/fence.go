@@ -120,6 +120,19 @@ func (f *fences) covers(r *Record) bool {
 	return false
 }
 
+// coversBefore reports that an invalidation that began before x's covers the record: it
+// is that one's to count.
+func (f *fences) coversBefore(x *fence, r *Record) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	for other := range f.active {
+		if other.sequence() < x.sequence() && other.covers(r) {
+			return true
+		}
+	}
+	return false
+}
+
 // mark is a moment in a key's history: what was read of the key since then is current as
 // long as the mark holds (I3).
 type mark struct {

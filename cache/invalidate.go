@@ -331,7 +331,8 @@ func (in *invalidation) isFirstLive(r *Record) bool {
 		return false
 	}
 	in.seen[hash] = struct{}{}
-	return r.Attrs.StateAt(c.clock.ms(), r.Attrs.CreatedMs()) != Dead && !c.isSuperseded(hash, r) && c.generation(r.Namespace) != nil
+	return r.Attrs.StateAt(c.clock.ms(), r.Attrs.CreatedMs()) != Dead && !c.isSuperseded(hash, r) &&
+		!c.fences.coversBefore(in.fence, r) && c.generation(r.Namespace) != nil
 }
 
 // isSuperseded reports that L1 has a newer entry or a tombstone for the record's key.
