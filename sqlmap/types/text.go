@@ -17,6 +17,16 @@ type Style struct {
 	ByteaEscape bool
 	Location    *time.Location // nil: UTC
 	Now         time.Time      // what 'now' and 'today' mean
+	Names       Names          // for regclass and its like; nil: they are shown as numbers
+}
+
+// Names turns the texts of regclass, regtype, regproc and their like into OIDs and back,
+// with the session's search path.
+type Names interface {
+	// Find is the input function of a reg* type; text is not a number.
+	Find(reg OID, text string) (OID, error)
+	// Show is the output function; false if nothing has that OID.
+	Show(reg OID, oid OID) (string, bool)
 }
 
 // Zone is the session's time zone.

@@ -15,7 +15,8 @@ import (
 //	text types, "char", json, jsonb Bytes, the text
 //	numeric                         Bytes, the canonical text
 //	bytea, uuid                     Bytes
-//	arrays                          Elems
+//	arrays                          Elems, row by row, and Shape unless of one dimension from 1
+//	records, composite types        Elems, and Shape
 type Value struct {
 	IsNull       bool
 	Int          int64
@@ -23,6 +24,26 @@ type Value struct {
 	Bytes        []byte
 	Elems        []Value
 	Days, Months int32
+	Shape        *Shape
+}
+
+// Shape is what an array or a record tells besides its elements. It is immutable.
+type Shape struct {
+	// Dims are the dimensions of an array; nil: one dimension with the lower bound 1, or
+	// an empty array.
+	Dims []Dim
+	// Fields are the columns of a record. The type of a record value is its own: Fields
+	// are there even where the static type is just record.
+	Fields []Field
+}
+
+// Dim is a dimension of an array.
+type Dim struct{ Length, Lower int32 }
+
+// Field is a column of a record.
+type Field struct {
+	Name string
+	Type OID
 }
 
 // Null is NULL.
