@@ -17,6 +17,7 @@ type Handler interface {
 type ConnInfo struct {
 	ProcessID  uint32 // as in BackendKeyData
 	User       string
+	Identity   Identity // what the user may do
 	Database   string
 	Settings   []Setting // startup parameters and "options", in order; not user, database, replication, _pq_.*
 	RemoteAddr net.Addr

@@ -107,6 +107,7 @@ func (c *conn) openSession(m *startupMessage) error {
 	session, err := c.server.handler.NewSession(ctx, &ConnInfo{
 		ProcessID:  processID,
 		User:       m.user,
+		Identity:   Identity{Role: RoleAdmin}, // trust: Serve accepts local listeners only
 		Database:   m.database,
 		Settings:   m.settings,
 		RemoteAddr: c.socket.RemoteAddr(),

@@ -29,6 +29,9 @@
 //	    also remove what the transaction itself had pending.
 //	S6  The prepared get of a value by key allocates nothing: its portal is reused, its
 //	    parameters are used in place and its Hit is part of the portal.
+//	S7  What a user may do is decided by the session's grants and nowhere else, before
+//	    anything is read or changed: namespaces outside of a user's are refused (42501),
+//	    and where rows of several are shown the others are left out.
 //
 // A Handler is safe for concurrent use; a session and its portals belong to one goroutine.
 package sqlmap

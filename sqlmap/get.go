@@ -88,6 +88,9 @@ func (p *getPortal) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) 
 	if key.Namespace == nil || key.Name == nil {
 		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
 	}
+	if err := s.grants.checkNamespace(key.Namespace); err != nil {
+		return pgwire.Completion{}, err
+	}
 	if len(s.tx.pending) > 0 {
 		if pending := s.tx.find(key); pending != nil {
 			p.env.Style = s.settings.style(s.now())

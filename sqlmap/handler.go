@@ -113,7 +113,7 @@ func (h *Handler) serverVersion() string {
 // NewSession begins a session with the settings of the startup packet. Unknown ones are
 // ignored with a warning, so that every driver can connect; PostgreSQL refuses them.
 func (h *Handler) NewSession(_ context.Context, info *pgwire.ConnInfo) (pgwire.Session, error) {
-	s := &session{handler: h, info: info, status: pgwire.TxIdle}
+	s := &session{handler: h, info: info, grants: newGrants(info), status: pgwire.TxIdle}
 	s.settings.start(h.variables, info)
 	for _, setting := range info.Settings {
 		err := s.settings.set(setting.Name, setting.Value, false)

@@ -166,6 +166,9 @@ func cachePut() []scalar.Function {
 
 // put replaces an entry whatever there is, at once or at the transaction's end.
 func (s *session) put(e *scalar.Env, key cache.Key, draft cache.Draft) (cache.Result, error) {
+	if err := s.grants.checkNamespace(key.Namespace); err != nil {
+		return cache.Result{}, err
+	}
 	if !s.tx.isOpen {
 		return s.handler.cache.Put(e.Ctx, key, &draft)
 	}

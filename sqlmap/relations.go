@@ -1,6 +1,7 @@
 package sqlmap
 
 import (
+	"slices"
 	"time"
 
 	"pgcache/cache"
@@ -18,7 +19,22 @@ type relation struct {
 type relationSource struct{ relation *relation }
 
 func (s *relationSource) open(x *execution) (rowSource, error) {
-	return &relationCursor{s.relation.rows(x.session.handler)}, nil
+	return &relationCursor{s.relation.visible(x.session)}, nil
+}
+
+// visible are the rows that a session may see: of a relation with a column ns, those of
+// its user's namespaces (S7).
+func (r *relation) visible(s *session) []scalar.Values {
+	rows := r.rows(s.handler)
+	if s.grants.names == nil {
+		return rows
+	}
+	for i := range r.columns {
+		if r.columns[i].Name == "ns" {
+			return slices.DeleteFunc(rows, func(row scalar.Values) bool { return !s.grants.covers(row[i].Text()) })
+		}
+	}
+	return rows
 }
 
 type relationCursor struct{ rows []scalar.Values }

@@ -12,6 +12,7 @@ import (
 type session struct {
 	handler  *Handler
 	info     *pgwire.ConnInfo
+	grants   grants
 	settings sessionSettings
 	notices  []*pgwire.Error // to be sent with the next statement
 
@@ -163,8 +164,11 @@ func (s *session) env(ctx context.Context, e *scalar.Env) {
 	e.StatementTime = s.statementTime
 }
 
-// checkWritable refuses writes in read-only transactions.
+// checkWritable refuses writes to users who may only read and in read-only transactions.
 func (s *session) checkWritable(command string) error {
+	if err := s.grants.checkWrite(command); err != nil {
+		return err
+	}
 	if s.settings.isReadOnly() {
 		return pgwire.Errorf(pgwire.CodeReadOnlyTransaction, "cannot execute %s in a read-only transaction", command)
 	}

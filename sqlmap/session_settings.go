@@ -47,6 +47,12 @@ func (s *sessionSettings) start(list []variable, info *pgwire.ConnInfo) {
 		s.initial[i] = list[i].initial
 	}
 	s.initial[s.find("session_authorization")] = info.User
+	switch info.Identity.Role {
+	case pgwire.RoleAdmin:
+		s.initial[s.find("is_superuser")] = "on"
+	case pgwire.RoleReadOnly: // what clients ask that look for a server to write to
+		s.initial[s.find("default_transaction_read_only")] = "on"
+	}
 	s.values = slices.Clone(s.initial)
 	s.derive()
 }

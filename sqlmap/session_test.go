@@ -184,7 +184,7 @@ func TestReportedSettings(t *testing.T) {
 	}
 	want := map[string]string{
 		"application_name": "", "client_encoding": "UTF8", "DateStyle": "ISO, MDY", "default_transaction_read_only": "off",
-		"in_hot_standby": "off", "integer_datetimes": "on", "IntervalStyle": "postgres", "is_superuser": "off",
+		"in_hot_standby": "off", "integer_datetimes": "on", "IntervalStyle": "postgres", "is_superuser": "on",
 		"scram_iterations": "4096", "search_path": `"$user", public`, "server_encoding": "UTF8",
 		"server_version": "17.0 (pgcache 0.1.0)", "session_authorization": "me", "standard_conforming_strings": "on", "TimeZone": "UTC",
 	}
@@ -211,7 +211,7 @@ func TestReportedSettings(t *testing.T) {
 func TestStartupSettings(t *testing.T) {
 	w := newWorld(t, nil)
 	start := func(settings ...pgwire.Setting) (*session, error) {
-		s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{User: "u", Names: &pgwire.Names{}, Settings: settings})
+		s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{Identity: pgwire.Identity{Role: pgwire.RoleAdmin}, User: "u", Names: &pgwire.Names{}, Settings: settings})
 		if err != nil {
 			return nil, err
 		}

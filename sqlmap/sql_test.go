@@ -57,7 +57,7 @@ func (w *world) session(name string) *session {
 	if s := w.sessions[name]; s != nil {
 		return s
 	}
-	s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{ProcessID: 7, User: "me", Database: "db", Started: clockStart, Names: &pgwire.Names{}})
+	s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{Identity: pgwire.Identity{Role: pgwire.RoleAdmin}, ProcessID: 7, User: "me", Database: "db", Started: clockStart, Names: &pgwire.Names{}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -279,6 +279,7 @@ func ownsValue(c *change, d *cache.Draft) bool {
 }
 
 // checkKey, checkDraft and checkVersion refuse early what the cache would refuse later.
+// checkKey also refuses namespaces that are not the user's.
 func (s *session) checkKey(k cache.Key) error {
 	l := s.handler.cache.Limits()
 	switch {
@@ -291,7 +292,7 @@ func (s *session) checkKey(k cache.Key) error {
 	case len(k.Name) > l.KeyBytesMax:
 		return &cache.LimitError{What: "key", Unit: "bytes", Got: int64(len(k.Name)), Max: int64(l.KeyBytesMax)}
 	}
-	return nil
+	return s.grants.checkNamespace(k.Namespace)
 }
 
 // checkDraft applies the cache's limits to a new entry.

@@ -230,6 +230,9 @@ func (w *blobWhere) evalKeys(x *execution) (keySet, error) {
 	if set.ns, err = evalText(x, w.ns); err != nil || set.ns == nil {
 		return set, err
 	}
+	if err := x.session.grants.checkNamespace(set.ns); err != nil {
+		return set, err
+	}
 	exprs := w.keys
 	if w.key != nil {
 		exprs = []*scalar.Expr{w.key}
