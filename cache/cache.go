@@ -18,7 +18,7 @@ import (
 type Cache struct {
 	config Config
 	logger *slog.Logger
-	clock  clock
+	clock  *Clock
 	seed   maphash.Seed
 	seq    atomic.Uint64
 
@@ -60,7 +60,7 @@ func Open(cfg Config) (*Cache, error) {
 		}
 		return nil, err
 	}
-	c := &Cache{config: cfg, logger: cfg.Logger, clock: newClock(cfg.Now), seed: maphash.MakeSeed()}
+	c := &Cache{config: cfg, logger: cfg.Logger, clock: cfg.Clock, seed: maphash.MakeSeed()}
 	shards, segmentBytes := layout(cfg.L1BytesMax)
 	c.pool = arena.NewPool(segmentBytes, shards, cfg.memory)
 	c.shift = 64 - bits.TrailingZeros(uint(shards))
@@ -98,6 +98,7 @@ func layout(l1BytesMax int64) (shards, segmentBytes int) {
 func (c *Cache) restore(ctx context.Context, tier Tier) {
 	state := tier.State()
 	c.seq.Store(uint64(state.LastSeq))
+	c.clock.NotBefore(state.LastMs)
 	c.namespaces.mu.Lock()
 	c.addNamespaces(state.Namespaces...)
 	c.namespaces.mu.Unlock()
@@ -179,8 +180,8 @@ func (c *Cache) tierError(operation string, err error) error {
 // Limits are the configured limits.
 func (c *Cache) Limits() Limits { return c.config.Limits }
 
-// Now is the cache's time: that of Config.Now, without the wall clock's steps.
-func (c *Cache) Now() time.Time { return time.UnixMilli(c.clock.ms()) }
+// Now is the cache's time, see Clock.
+func (c *Cache) Now() time.Time { return c.clock.Now() }
 
 // Close refuses new calls, writes what is dirty to the tier until ctx ends, and closes
 // the tier. It returns ctx's error if dirty entries were left, or the tier's. Hits that

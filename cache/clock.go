@@ -1,19 +1,61 @@
 package cache
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
-// clock turns Config.Now into Unix milliseconds that do not follow steps of the wall
-// clock while the process runs: it is the wall time at the start plus the monotonic time
-// since. Lifetimes asked for at t and checked at t' differ by what really passed.
-type clock struct {
-	now     func() time.Time
-	start   time.Time
-	startMs int64
+// Clock is the time that lifetimes are measured with, in Unix milliseconds. It does not
+// follow steps of the wall clock while the process runs: it is the wall time at the start
+// plus what has really passed since. It never begins before the time a durable tier
+// remembers, so that a wall clock set back while the server was down does not lengthen
+// lifetimes. What it cannot tell from time that really passed is a wall clock set forward
+// meanwhile: entries then expire as if the server had been down for that long.
+//
+// Cache and tier share one, so that both call the same entries dead.
+type Clock struct {
+	wall    func() time.Time
+	elapsed func() time.Duration // since the clock was made
+	startMs atomic.Int64
 }
 
-func newClock(now func() time.Time) clock {
-	start := now()
-	return clock{now: now, start: start, startMs: start.UnixMilli()}
+// NewClock makes a clock of a wall clock like time.Now, whose times have a monotonic part.
+func NewClock(wall func() time.Time) *Clock {
+	start := wall()
+	return newClock(wall, func() time.Duration { return wall().Sub(start) })
 }
 
-func (c *clock) ms() int64 { return c.startMs + c.now().Sub(c.start).Milliseconds() }
+func newClock(wall func() time.Time, elapsed func() time.Duration) *Clock {
+	c := &Clock{wall: wall, elapsed: elapsed}
+	c.startMs.Store(wall().UnixMilli() - elapsed().Milliseconds())
+	return c
+}
+
+func (c *Clock) ms() int64 { return c.startMs.Load() + c.elapsed().Milliseconds() }
+
+// Now is the clock's time.
+func (c *Clock) Now() time.Time { return time.UnixMilli(c.ms()) }
+
+// NotBefore moves the clock forward to ms if it is behind.
+func (c *Clock) NotBefore(ms int64) {
+	if behind := ms - c.ms(); behind > 0 {
+		c.startMs.Add(behind)
+	}
+}
+
+// wallStepMin is the difference between wall clock and Clock that is taken for a step;
+// below are rounding and slewing.
+const wallStepMin = time.Second
+
+// ofWall is the moment of this clock at which the wall clock, if it is not stepped again,
+// shows wallMs: what an absolute expiry given by a client means.
+func (c *Clock) ofWall(wallMs int64) int64 {
+	ahead := c.ms() - c.wall().UnixMilli()
+	if ahead > -wallStepMin.Milliseconds() && ahead < wallStepMin.Milliseconds() {
+		return wallMs
+	}
+	return wallMs + ahead
+}
+
+// WallMs is the inverse of ofWall: what the wall clock shows at a moment of this clock.
+func (c *Clock) WallMs(ms int64) int64 { return ms - (c.ofWall(ms) - ms) }

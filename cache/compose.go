@@ -103,7 +103,7 @@ func (c *Cache) hardExpiry(d *Draft, nowMs int64) (int64, bool) {
 		hardMs, has = addMs(nowMs, ttlMs), true
 	}
 	if !d.ExpiresAt.IsZero() {
-		if at := d.ExpiresAt.UnixMilli(); !has || at < hardMs {
+		if at := c.clock.ofWall(d.ExpiresAt.UnixMilli()); !has || at < hardMs {
 			hardMs, has = at, true
 		}
 	}

@@ -17,7 +17,8 @@ type Config struct {
 	Tier          Tier             // nil: memory only
 	DirtyBytesMax int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
 	WriteWait     time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
-	Now           func() time.Time // time.Now
+	Now           func() time.Time // the wall clock; time.Now
+	Clock         *Clock           // shared with the tier; nil: made of Now
 	Random        func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
 	Logger        *slog.Logger     // discards
 
@@ -47,6 +48,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	cfg.Limits = cfg.Limits.withDefaults(cfg.L1BytesMax)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = NewClock(cfg.Now)
 	}
 	if cfg.Random == nil {
 		cfg.Random = rand.Uint64

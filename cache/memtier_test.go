@@ -18,6 +18,7 @@ type memTier struct {
 	log      []func(*memState) // since the last sync
 	durable  memState
 	onRemove func(NamespaceID, []byte, Sequence)
+	now      func() int64 // for Sweep; nil: nothing is dead
 
 	fail    atomic.Bool   // writes fail
 	hold    chan struct{} // not nil: data writes wait for a value
@@ -277,6 +278,33 @@ func (t *memTier) ScanPrefix(_ context.Context, ns NamespaceID, prefix []byte, v
 		return r.Namespace == ns && strings.HasPrefix(string(r.Key), string(prefix))
 	}, visit)
 	return nil
+}
+
+func (t *memTier) Sweep(_ context.Context, limits SweepLimits) (SweepResult, error) {
+	var result SweepResult
+	t.mu.Lock()
+	var removed []Record
+	for key, r := range t.live.records {
+		deadline, ok := r.Attrs.DeadlineMs()
+		if idle := r.Attrs.IdleMs(); idle > 0 {
+			ok, deadline = true, r.Attrs.CreatedMs()+idle
+		}
+		if !ok || t.now == nil || deadline > t.now() {
+			continue
+		}
+		if result.Scanned == limits.EntriesMax {
+			result.Truncated = true
+			break
+		}
+		result.Add(key.ns, SweepCount{1, 1, int64(len(r.Value))})
+		removed = append(removed, r)
+		t.apply(false, func(s *memState) { delete(s.records, key) })
+	}
+	t.mu.Unlock()
+	for _, r := range removed {
+		t.onRemove(r.Namespace, r.Key, r.Seq)
+	}
+	return result, nil
 }
 
 func (t *memTier) Usage(id NamespaceID) NamespaceUsage {

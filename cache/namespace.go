@@ -14,9 +14,15 @@ type namespace struct {
 	name     string
 	created  time.Time
 	current  atomic.Pointer[generation]
+	limits   atomic.Pointer[NamespaceLimits]
 	counters namespaceCounters
 
-	flushing sync.Mutex // serialises flushes; held across the durable write, by flushes only
+	flushing sync.Mutex // serialises flushes and changes of limits; held across their durable write
+}
+
+// row is the namespace with one of its generations as the tier knows it.
+func (ns *namespace) row(gen *generation) NamespaceRow {
+	return NamespaceRow{Name: ns.name, ID: gen.id, Generation: gen.number, Created: ns.created, Limits: *ns.limits.Load()}
 }
 
 // generation is a namespace between two flushes. Entries belong to a generation: those of
@@ -80,6 +86,7 @@ func (c *Cache) addNamespaces(rows ...NamespaceRow) {
 	c.namespaces.put(func(byName map[string]*namespace) {
 		for _, row := range rows {
 			ns := &namespace{name: row.Name, created: row.Created}
+			ns.limits.Store(&row.Limits)
 			gen := &generation{id: row.ID, number: row.Generation, owner: ns}
 			ns.current.Store(gen)
 			c.namespaces.byID.Store(gen.id, gen)
@@ -151,8 +158,8 @@ func (c *Cache) createNamespace(ctx context.Context, row NamespaceRow, isFull bo
 func (c *Cache) dropEmptyNamespace(ctx context.Context) bool {
 	for _, ns := range *c.namespaces.byName.Load() {
 		gen := ns.current.Load()
-		if !c.isEmpty(gen) || !gen.ended.CompareAndSwap(false, true) {
-			continue
+		if *ns.limits.Load() != (NamespaceLimits{}) || !c.isEmpty(gen) || !gen.ended.CompareAndSwap(false, true) {
+			continue // what is configured stays
 		}
 		// Ended: a writer that checks now starts again. One that checked before may still
 		// be inside its shard's lock: pass through all locks, then look again.
@@ -235,6 +242,66 @@ func (c *Cache) FlushNamespace(ctx context.Context, name []byte) (int64, bool, e
 	return entries, true, nil
 }
 
+// ChangeNamespace changes the limits of a namespace, durably, and reports whether there is
+// such a namespace. change edits a copy of them and must have no other effect; its error
+// is returned as it is. Errors: ErrTierIO, *ArgumentError, ErrClosed. On error the old
+// limits go on to hold.
+func (c *Cache) ChangeNamespace(ctx context.Context, name []byte, change func(*NamespaceLimits) error) (bool, error) {
+	if c.closed.Load() {
+		return false, ErrClosed
+	}
+	ns := c.namespaces.find(name)
+	if ns == nil {
+		return false, nil
+	}
+	ns.flushing.Lock()
+	defer ns.flushing.Unlock()
+	old := ns.limits.Load()
+	limits := *old
+	if err := change(&limits); err != nil {
+		return false, err
+	}
+	if err := limits.check(&c.config); err != nil {
+		return false, err
+	}
+	gen := ns.current.Load()
+	if gen.ended.Load() {
+		return false, nil // dropped as empty just now
+	}
+	if limits == *old {
+		return true, nil
+	}
+	ns.limits.Store(&limits)
+	if c.config.Tier == nil {
+		return true, nil
+	}
+	// As for a flush: not with the caller's context. An earlier flush that failed is made
+	// up for by the same write.
+	err := c.config.Tier.PutNamespace(context.WithoutCancel(ctx), ns.row(gen), NamespaceID(gen.replaces.Load()))
+	if err != nil {
+		ns.limits.Store(old)
+		return true, c.tierError(fmt.Sprintf("change namespace %q", ns.name), err)
+	}
+	if gen.replaces.Swap(0) != 0 {
+		c.namespaces.unsaved.Add(-1)
+	}
+	return true, nil
+}
+
+func (l *NamespaceLimits) check(cfg *Config) error {
+	switch {
+	case l.L1BytesMax < 0 || l.L1BytesMax > cfg.L1BytesMax:
+		return &ArgumentError{"l1_bytes_max", fmt.Sprintf("must be between 0 (none) and l1_bytes, %d", cfg.L1BytesMax)}
+	case l.L2BytesMax < 0:
+		return &ArgumentError{"l2_bytes_max", "must not be negative; 0 is none"}
+	case l.ValueBytesMax < 0 || l.ValueBytesMax > cfg.Limits.ValueBytesMax:
+		return &ArgumentError{"max_blob_bytes", fmt.Sprintf("must be between 0 (none) and the setting max_blob_bytes, %d", cfg.Limits.ValueBytesMax)}
+	case l.DefaultTTLMs < 0:
+		return &ArgumentError{"default_ttl_ms", "must not be negative; 0 is none"}
+	}
+	return nil
+}
+
 // saveGeneration makes the tier replace the generation it has by gen.
 // REQUIRES: gen.owner.flushing held.
 func (c *Cache) saveGeneration(ctx context.Context, gen *generation) error {
@@ -243,8 +310,7 @@ func (c *Cache) saveGeneration(ctx context.Context, gen *generation) error {
 		return nil
 	}
 	if c.config.Tier != nil {
-		row := NamespaceRow{Name: gen.owner.name, ID: gen.id, Generation: gen.number, Created: gen.owner.created}
-		if err := c.config.Tier.PutNamespace(ctx, row, NamespaceID(old)); err != nil {
+		if err := c.config.Tier.PutNamespace(ctx, gen.owner.row(gen), NamespaceID(old)); err != nil {
 			return err
 		}
 	}

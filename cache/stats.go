@@ -53,6 +53,7 @@ type NamespaceStats struct {
 	Expirations   int64
 	Invalidations int64
 	Created       time.Time
+	Limits        NamespaceLimits
 }
 
 // counters are the cache's own; hits and misses of keys are counted by shard, so that
@@ -110,7 +111,7 @@ func (c *Cache) Namespaces() []NamespaceStats {
 	for name, ns := range *c.namespaces.byName.Load() {
 		gen := ns.current.Load()
 		row := NamespaceStats{
-			Name: name, Generation: gen.number, Created: ns.created,
+			Name: name, Generation: gen.number, Created: ns.created, Limits: *ns.limits.Load(),
 			Entries: c.entriesOf(gen), L1Bytes: gen.l1Bytes.Load(),
 			Hits: ns.counters.hits.Load(), Misses: ns.counters.misses.Load(),
 			Insertions: ns.counters.insertions.Load(), Evictions: ns.counters.evictions.Load(),

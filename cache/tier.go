@@ -41,6 +41,49 @@ type NamespaceRow struct {
 	ID         NamespaceID
 	Generation uint64 // number of flushes so far
 	Created    time.Time
+	Limits     NamespaceLimits
+}
+
+// NamespaceLimits are a namespace's quotas and defaults. Zero means none of its own.
+//
+// A quota is both the most that the namespace may hold in a tier and what other
+// namespaces cannot take from it: eviction prefers entries of namespaces that exceed
+// their quota or have none. If quotas promise more than a tier's budget, the budget wins.
+type NamespaceLimits struct {
+	L1BytesMax    int64
+	L2BytesMax    int64
+	ValueBytesMax int64
+	DefaultTTLMs  int64 // hard TTL of entries written without any hard expiry
+}
+
+// SweepLimits bound one sweep.
+type SweepLimits struct {
+	EntriesMax int64         // entries looked at
+	Duration   time.Duration // how long it may take
+}
+
+// SweepResult says what a sweep did. Scanned, Removed and Bytes are sums over ByNamespace.
+type SweepResult struct {
+	SweepCount
+	Elapsed     time.Duration
+	Truncated   bool // a limit ended it: there may be more to remove
+	ByNamespace map[NamespaceID]SweepCount
+}
+
+// SweepCount counts the entries a sweep looked at and removed, and the bytes it freed.
+type SweepCount struct{ Scanned, Removed, Bytes int64 }
+
+// Add counts for a namespace and in total.
+func (r *SweepResult) Add(ns NamespaceID, n SweepCount) {
+	if r.ByNamespace == nil {
+		r.ByNamespace = map[NamespaceID]SweepCount{}
+	}
+	r.SweepCount = r.SweepCount.plus(n)
+	r.ByNamespace[ns] = r.ByNamespace[ns].plus(n)
+}
+
+func (c SweepCount) plus(n SweepCount) SweepCount {
+	return SweepCount{c.Scanned + n.Scanned, c.Removed + n.Removed, c.Bytes + n.Bytes}
 }
 
 // NamespaceUsage is what a tier holds for one namespace generation.
@@ -84,6 +127,7 @@ type TierState struct {
 	Namespaces []NamespaceRow
 	Watermarks []Watermark // invalidations whose removal was not complete
 	LastSeq    Sequence    // no stored record, namespace or watermark has a greater one
+	LastMs     int64       // a time of Clock, to a second or so before the tier's last write or its close
 }
 
 // TierStats are a tier's counters and gauges since open.
@@ -129,7 +173,8 @@ type Tier interface {
 	// On error none, or an unknown part, is applied.
 	Write(ctx context.Context, ops []TierOp, sync bool) error
 
-	// PutNamespace stores row durably. If old is not zero, the generation old ends with
+	// PutNamespace stores row durably; one of the same id replaces the limits, which hold
+	// from then on. If old is not zero and not the row's own id, the generation old ends with
 	// the same commit: its records are unreachable and reclaimed in the background.
 	PutNamespace(ctx context.Context, row NamespaceRow, old NamespaceID) error
 
@@ -147,6 +192,10 @@ type Tier interface {
 	// valid during the call only. A visit that returns false ends the scan.
 	ScanLabel(ctx context.Context, label Label, visit func(*Record) bool) error
 	ScanPrefix(ctx context.Context, ns NamespaceID, prefix []byte, visit func(*Record) bool) error
+
+	// Sweep removes dead records in the order of their deadlines until there are none left
+	// or a limit is reached. Removed records are told to OnRemove's function, as always.
+	Sweep(ctx context.Context, limits SweepLimits) (SweepResult, error)
 
 	// Usage reports what a namespace generation holds.
 	Usage(ns NamespaceID) NamespaceUsage

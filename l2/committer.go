@@ -17,6 +17,9 @@ const (
 	// a sync, small enough to stay clear of Pebble's large batches (half a memtable).
 	groupOpsMax   = 1024
 	groupBytesMax = 512 << 10
+
+	// timeRowEveryMs is how often writes note the time, for cache.TierState.LastMs.
+	timeRowEveryMs = 1000
 )
 
 // request is one piece of work for the committer.
@@ -217,6 +220,10 @@ func (g *group) commit(sync bool) (err error) {
 	}
 	if g.lastSeq > s.lastSeq {
 		g.set(s.seqKey, appendUint64(nil, uint64(g.lastSeq)))
+		if nowMs := s.cfg.Now().UnixMilli(); nowMs-s.lastMs >= timeRowEveryMs {
+			s.lastMs = nowMs
+			g.set(s.timeKey, appendUint64(nil, uint64(nowMs)))
+		}
 	}
 	if g.err != nil {
 		_ = g.batch.Close()

@@ -16,8 +16,8 @@
 // The first byte of a key is its kind. Integers in keys are big-endian, so that byte order
 // is number order; a namespace is its generation's id, so that a flush is one new id.
 //
-//	M name                            -> singletons: "format" (version, store id), "seq"
-//	N name                            -> id u64, generation u64, created i64 (Unix ns)
+//	M name                            -> singletons: "format" (version, store id), "seq", "time" (Unix ms)
+//	N name                            -> id u64, generation u64, created i64 (Unix ns), limits 4 x i64
 //	G id                              -> a generation that ended and waits for reclaim
 //	T ns kind text                    -> watermark: sequence u64
 //	m ns key                          -> header, attributes, small payload

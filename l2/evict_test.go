@@ -247,3 +247,38 @@ func TestSweepIsBounded(t *testing.T) {
 		t.Errorf("%d entries after two ticks", got)
 	}
 }
+
+func TestSweepOnDemandIsBoundedAndReports(t *testing.T) {
+	clock := newClock()
+	cfg := testConfig(vfs.NewMem())
+	cfg.Now = clock.Now
+	s := withNamespace(t, open(t, cfg))
+	for i := range 10 {
+		put(t, s, fmt.Sprint("dies", i), cache.Sequence(2*i+1), "value", ttl(time.Second))
+		put(t, s, fmt.Sprint("stays", i), cache.Sequence(2*i+2), "value")
+	}
+	clock.advance(time.Second)
+	before := s.Usage(testNS)
+	sweep := func(entries int64) cache.SweepResult {
+		result, err := s.Sweep(context.Background(), cache.SweepLimits{EntriesMax: entries, Duration: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result
+	}
+	first := sweep(4)
+	if first.Removed != 4 || !first.Truncated || first.ByNamespace[testNS].Removed != 4 {
+		t.Errorf("bounded sweep: %+v", first)
+	}
+	second := sweep(1000)
+	if second.Removed != 6 || second.Truncated {
+		t.Errorf("second sweep: %+v", second)
+	}
+	after := s.Usage(testNS)
+	if after.Entries != 10 || before.Bytes-after.Bytes != first.Bytes+second.Bytes {
+		t.Errorf("%+v, then %+v: %d bytes reported", before, after, first.Bytes+second.Bytes)
+	}
+	if third := sweep(1000); third.Scanned != 0 || third.Truncated {
+		t.Errorf("nothing to sweep: %+v", third)
+	}
+}

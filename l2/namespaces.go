@@ -15,12 +15,17 @@ import (
 )
 
 // namespaceRowSize is the length of an N row's value.
-const namespaceRowSize = 8 + 8 + 8
+const namespaceRowSize = 8 + 8 + 8 + 4*8
 
 func appendNamespaceRow(dst []byte, row cache.NamespaceRow) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(row.ID))
 	dst = binary.BigEndian.AppendUint64(dst, row.Generation)
-	return binary.BigEndian.AppendUint64(dst, uint64(row.Created.UnixNano()))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(row.Created.UnixNano()))
+	l := &row.Limits
+	for _, v := range []int64{l.L1BytesMax, l.L2BytesMax, l.ValueBytesMax, l.DefaultTTLMs} {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(v))
+	}
+	return dst
 }
 
 func decodeNamespaceRow(key, value []byte) (cache.NamespaceRow, bool) {
@@ -32,6 +37,12 @@ func decodeNamespaceRow(key, value []byte) (cache.NamespaceRow, bool) {
 		ID:         cache.NamespaceID(binary.BigEndian.Uint64(value)),
 		Generation: binary.BigEndian.Uint64(value[8:]),
 		Created:    time.Unix(0, int64(binary.BigEndian.Uint64(value[16:]))),
+		Limits: cache.NamespaceLimits{
+			L1BytesMax:    int64(binary.BigEndian.Uint64(value[24:])),
+			L2BytesMax:    int64(binary.BigEndian.Uint64(value[32:])),
+			ValueBytesMax: int64(binary.BigEndian.Uint64(value[40:])),
+			DefaultTTLMs:  int64(binary.BigEndian.Uint64(value[48:])),
+		},
 	}, true
 }
 
@@ -55,7 +66,7 @@ func (s *Store) PutNamespace(ctx context.Context, row cache.NamespaceRow, old ca
 		g.end(ended)
 		g.effects = append(g.effects, func() {
 			s.names[row.Name] = row.ID
-			s.usage.begin(row.ID)
+			s.usage.begin(row.ID).quota.Store(row.Limits.L2BytesMax)
 		})
 		return nil
 	}

@@ -144,3 +144,31 @@ func TestWatermarks(t *testing.T) {
 	check()
 	closeValid(t, s)
 }
+
+func TestNamespaceLimitsAndTimeSurviveReopen(t *testing.T) {
+	fs := vfs.NewMem()
+	now := time.UnixMilli(1_000_000)
+	cfg := testConfig(fs)
+	cfg.Now = func() time.Time { return now }
+	s := mustOpen(t, cfg)
+	row := cache.NamespaceRow{Name: "test", ID: testNS, Created: time.UnixMilli(5), Limits: cache.NamespaceLimits{L1BytesMax: 1, L2BytesMax: 2, ValueBytesMax: 3, DefaultTTLMs: 4}}
+	if err := s.PutNamespace(context.Background(), row, 0); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, cfg)
+	defer s.Close()
+	state := s.State()
+	if len(state.Namespaces) != 1 || state.Namespaces[0].Limits != row.Limits {
+		t.Errorf("namespaces %+v", state.Namespaces)
+	}
+	if state.LastMs != now.UnixMilli() {
+		t.Errorf("last time %d, want %d", state.LastMs, now.UnixMilli())
+	}
+	if got := s.usage.of(testNS).quota.Load(); got != 2 {
+		t.Errorf("quota %d", got)
+	}
+}

@@ -33,6 +33,7 @@ func Open(cfg Config) (*Store, error) {
 		requests:   make(chan *request, requestsMax),
 		names:      make(map[string]cache.NamespaceID),
 		seqKey:     singletonKey("seq"),
+		timeKey:    singletonKey("time"),
 		hand:       []byte{kindQueue},
 
 		sweepSlices: sweepSlicesPerTick,
@@ -194,8 +195,12 @@ func (s *Store) load() error {
 	}
 	err := errors.Join(
 		load(kindSingleton, func(key, value []byte) bool {
-			if bytes.Equal(key, s.seqKey) && len(value) == 8 {
+			switch {
+			case len(value) != 8:
+			case bytes.Equal(key, s.seqKey):
 				see(cache.Sequence(binary.BigEndian.Uint64(value)))
+			case bytes.Equal(key, s.timeKey):
+				s.state.LastMs = int64(binary.BigEndian.Uint64(value))
 			}
 			return true
 		}),
@@ -204,7 +209,7 @@ func (s *Store) load() error {
 			if ok {
 				s.state.Namespaces = append(s.state.Namespaces, row)
 				s.names[row.Name] = row.ID
-				s.usage.begin(row.ID)
+				s.usage.begin(row.ID).quota.Store(row.Limits.L2BytesMax)
 				see(cache.Sequence(row.ID))
 			}
 			return ok

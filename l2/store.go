@@ -53,6 +53,8 @@ type Store struct {
 	scratch   group
 	names     map[string]cache.NamespaceID
 	seqKey    []byte
+	timeKey   []byte
+	lastMs    int64 // the time of the latest time row
 	lastSeq   cache.Sequence
 	hand      []byte         // where eviction goes on in the queue
 	roundEnd  cache.Sequence // the hand turns back before newer records
@@ -231,7 +233,7 @@ func (s *Store) close() error {
 	go func() {
 		defer close(closed)
 		// Without the flush the next open would have to replay the log.
-		closeErr = errors.Join(s.db.Flush(), s.db.Close())
+		closeErr = errors.Join(s.db.Set(s.timeKey, appendUint64(nil, uint64(s.cfg.Now().UnixMilli())), pebble.NoSync), s.db.Flush(), s.db.Close())
 		if closeErr == nil {
 			s.marker.seq = uint64(s.lastSeq)
 			closeErr = directory{fs: s.cfg.FS, path: s.cfg.Dir}.write(s.marker)

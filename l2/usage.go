@@ -11,6 +11,7 @@ import (
 type usage struct {
 	entries atomic.Int64
 	bytes   atomic.Int64
+	quota   atomic.Int64 // NamespaceLimits.L2BytesMax
 }
 
 // usageTable knows the live generations and what each holds. Only the committer changes
@@ -29,8 +30,11 @@ func (t *usageTable) of(ns cache.NamespaceID) *usage {
 	return u.(*usage)
 }
 
-// begin makes a generation live.
-func (t *usageTable) begin(ns cache.NamespaceID) { t.live.LoadOrStore(ns, new(usage)) }
+// begin makes a generation live, if it is not.
+func (t *usageTable) begin(ns cache.NamespaceID) *usage {
+	u, _ := t.live.LoadOrStore(ns, new(usage))
+	return u.(*usage)
+}
 
 // end makes a generation dead and drops what it held from the total.
 func (t *usageTable) end(ns cache.NamespaceID) {

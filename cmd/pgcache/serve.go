@@ -93,7 +93,9 @@ func (m *Main) stop(s *settings, server *pgwire.Server, store *cache.Cache, logg
 
 // openCache opens the disk tier, if there is one, and the cache over it.
 func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
+	clock := cache.NewClock(time.Now)
 	config := cache.Config{
+		Clock:         clock,
 		L1BytesMax:    int64(s.L1Bytes),
 		NamespacesMax: s.MaxNamespaces,
 		Limits:        cache.Limits{ValueBytesMax: int64(s.MaxBlobBytes)},
@@ -105,6 +107,7 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 			BytesMax:        int64(s.L2Bytes),
 			BlockCacheBytes: int64(s.L2BlockCacheBytes),
 			MemTableBytes:   int64(s.L2MemTableBytes),
+			Now:             clock.Now,
 			Logger:          logger.With("room", "l2"),
 		})
 		if err != nil {
