@@ -194,16 +194,7 @@ func (s *Store) load() error {
 		})
 	}
 	err := errors.Join(
-		load(kindSingleton, func(key, value []byte) bool {
-			switch {
-			case len(value) != 8:
-			case bytes.Equal(key, s.seqKey):
-				see(cache.Sequence(binary.BigEndian.Uint64(value)))
-			case bytes.Equal(key, s.timeKey):
-				s.state.LastMs = int64(binary.BigEndian.Uint64(value))
-			}
-			return true
-		}),
+		load(kindSingleton, s.loadSingleton),
 		load(kindNamespace, func(key, value []byte) bool {
 			row, ok := decodeNamespaceRow(key, value)
 			if ok {
@@ -253,6 +244,17 @@ func (s *Store) load() error {
 	}
 	slices.Sort(s.garbage.ids)
 	return err
+}
+
+func (s *Store) loadSingleton(key, value []byte) bool {
+	switch {
+	case len(value) != 8:
+	case bytes.Equal(key, s.seqKey):
+		s.state.LastSeq = max(s.state.LastSeq, cache.Sequence(binary.BigEndian.Uint64(value)))
+	case bytes.Equal(key, s.timeKey):
+		s.state.LastMs = int64(binary.BigEndian.Uint64(value))
+	}
+	return true
 }
 
 // eachRow visits the rows of a kind. The slices are valid during the call only.
