@@ -16,6 +16,7 @@ type Config struct {
 	Limits        Limits           // sizes of what a write may carry
 	Tier          Tier             // nil: memory only
 	DirtyBytesMax int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
+	Durability    Durability       // of writes whose context does not say; DurabilityInterval
 	WriteWait     time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
 	Now           func() time.Time // the wall clock; time.Now
 	Clock         *Clock           // shared with the tier; nil: made of Now
@@ -68,6 +69,8 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, &ArgumentError{"max_namespaces", "must be positive"}
 	case cfg.DirtyBytesMax < 0 || cfg.DirtyBytesMax > cfg.L1BytesMax/2:
 		return cfg, &ArgumentError{"dirty_bytes_max", "must be at most half of l1_bytes"}
+	case cfg.Durability >= durabilityEnd:
+		return cfg, &ArgumentError{"durability", "is unknown"}
 	case cfg.WriteWait < 0:
 		return cfg, &ArgumentError{"write_wait", "must not be negative"}
 	}

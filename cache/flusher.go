@@ -29,6 +29,8 @@ type flusher struct {
 	mu    sync.Mutex
 	queue []dirtyKey
 	busy  bool
+	// What was ever queued, what of it was taken and is done with, and how often that failed.
+	queued, done, failures int64
 }
 
 // dirtyKey names a slot by key hash: the slot itself may be replaced while it waits.
@@ -45,6 +47,7 @@ type flushing struct {
 	ref     arena.Ref
 	dropped bool // the tier only gets to forget what it has
 	awaited bool
+	synced  bool // somebody waits for it to be durable
 }
 
 // enqueue hands a dirty slot to its flusher, once. REQUIRES: s.mu held.
@@ -57,6 +60,7 @@ func (s *shard) enqueue(number uint32) {
 	f := s.cache.flushers[s.number%len(s.cache.flushers)]
 	f.mu.Lock()
 	f.queue = append(f.queue, dirtyKey{s, sl.hash})
+	f.queued++
 	f.mu.Unlock()
 	select {
 	case f.work <- struct{}{}:
@@ -64,9 +68,10 @@ func (s *shard) enqueue(number uint32) {
 	}
 }
 
-// waiter registers for the durable flush of the key. REQUIRES: s.mu held.
-func (s *shard) waiter(hash uint64) *flushWaiter {
-	w := &flushWaiter{done: make(chan error, 1)}
+// waiter registers for the flush of the key, durable unless d is DurabilityOff.
+// REQUIRES: s.mu held.
+func (s *shard) waiter(hash uint64, d Durability) *flushWaiter {
+	w := &flushWaiter{done: make(chan error, 1), synced: d != DurabilityOff}
 	s.waiters[hash] = append(s.waiters[hash], w)
 	return w
 }
@@ -97,7 +102,7 @@ func (f *flusher) run(ctx context.Context) {
 			}
 		}
 		err := f.flush(ctx, batch)
-		f.setBusy(false)
+		f.finish(len(batch), err)
 		f.cache.progress.raise()
 		if err == nil {
 			retry = flushRetryMin
@@ -126,10 +131,21 @@ func (f *flusher) take() []dirtyKey {
 	return batch
 }
 
-func (f *flusher) setBusy(busy bool) {
+func (f *flusher) finish(n int, err error) {
 	f.mu.Lock()
-	f.busy = busy
-	f.mu.Unlock()
+	defer f.mu.Unlock()
+	f.busy = false
+	f.done += int64(n)
+	if err != nil {
+		f.failures++
+	}
+}
+
+// progressed returns what was queued so far, what of it is done, and the failures.
+func (f *flusher) progressed() (queued, done, failures int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.queued, f.done, f.failures
 }
 
 // isIdle reports that nothing is queued or being written.
@@ -160,7 +176,7 @@ func (f *flusher) flush(ctx context.Context, keys []dirtyKey) error {
 			}
 			taken, ops = append(taken, x), append(ops, op)
 			bytes += len(op.Record.Value) + len(op.Record.Attrs) + len(op.Record.Key)
-			sync = sync || x.awaited
+			sync = sync || x.synced
 		}
 		if len(ops) == 0 {
 			continue
@@ -217,7 +233,7 @@ func (s *shard) claim(hash uint64) (flushing, TierOp, bool) {
 		return flushing{}, TierOp{}, false
 	}
 	x := flushing{dirtyKey: dirtyKey{s, hash}, seq: header.seq, ref: sl.ref, chunk: s.arena.Pin(sl.ref)}
-	x.awaited = len(s.waiters[hash]) > 0
+	x.awaited, x.synced = len(s.waiters[hash]) > 0, s.isSyncAwaited(hash)
 	op := TierOp{Record: Record{Namespace: header.namespace, Key: e.key(), Seq: header.seq}}
 	switch {
 	case header.tombstone:
@@ -259,11 +275,14 @@ func (x *flushing) settle(op *TierOp, err error) {
 		s.enqueue(number)
 		return
 	}
-	if x.awaited {
-		s.wake(x.hash, nil)
-	} else if len(s.waiters[x.hash]) > 0 {
-		s.enqueue(number) // somebody began to wait for durability after the claim
+	switch {
+	case op.Rejected && !op.Delete:
+		s.wakeRejected(x.hash)
+	case len(s.waiters[x.hash]) > 0 && (!x.awaited || !x.synced && s.isSyncAwaited(x.hash)):
+		s.enqueue(number) // somebody began to wait for more after the claim
 		return
+	default:
+		s.wake(x.hash, nil)
 	}
 	if header.tombstone {
 		s.remove(number)

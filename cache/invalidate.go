@@ -77,10 +77,11 @@ func (c *Cache) runInvalidation(ctx context.Context, gen *generation, f *fence) 
 	if err != nil {
 		return 0, err
 	}
+	in.durability = c.durability(ctx)
 	done := make(chan error, 1)
 	go func() {
 		defer c.background.Done()
-		err := in.run(c.background.ctx)
+		err := in.run(WithDurability(c.background.ctx, in.durability))
 		if err != nil && gen != nil && gen.ended.Load() {
 			err = nil // flushed meanwhile, which covers it
 		}
@@ -149,6 +150,8 @@ type invalidation struct {
 	ops   []TierOp            // deletes to commit
 	live  []bool              // for each of ops: it counts if it deletes
 	err   error
+
+	durability Durability
 }
 
 // newInvalidation raises the fences: from now on nothing covered can be promoted, and
@@ -280,7 +283,7 @@ func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushW
 			s.remove(x.slot)
 			continue
 		}
-		w, err := s.bury(hash, header.namespace, slices.Clone(e.key()), true)
+		w, err := s.bury(hash, header.namespace, slices.Clone(e.key()), true, in.durability)
 		if err != nil {
 			return waiters, err
 		}

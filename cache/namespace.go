@@ -147,7 +147,7 @@ func (c *Cache) createNamespace(ctx context.Context, row NamespaceRow, isFull bo
 	if c.config.Tier == nil {
 		return nil
 	}
-	if err := c.config.Tier.PutNamespace(ctx, row, 0); err != nil {
+	if err := c.config.Tier.PutNamespace(WithDurability(ctx, c.durability(ctx)), row, 0); err != nil {
 		return c.tierError("create namespace", err)
 	}
 	return nil
@@ -227,7 +227,7 @@ func (c *Cache) FlushNamespace(ctx context.Context, name []byte) (int64, bool, e
 	c.namespaces.unsaved.Add(1)
 	// Not with the caller's context: a flush that is given up half way would leave the tier
 	// behind. The tier bounds its own writes.
-	err := c.saveGeneration(context.WithoutCancel(ctx), next)
+	err := c.saveGeneration(WithDurability(context.WithoutCancel(ctx), c.durability(ctx)), next)
 	// Also after an error: what the caller wanted gone is gone for this process, and the
 	// flusher tries again before it writes anything of the new generation.
 	c.namespaces.byID.Store(next.id, next)

@@ -192,9 +192,34 @@ func (s *shard) compact() {
 	s.cache.used.Add(s.arena.LiveBytes() - live)
 }
 
-// flushWaiter waits until a key's newest write is durable in the tier.
+// flushWaiter waits until a key's newest write is in the tier, and durable if synced.
 type flushWaiter struct {
-	done chan error // buffered 1
+	done   chan error // buffered 1
+	synced bool
+	stored bool // that the record is gone is not enough
+}
+
+// isSyncAwaited reports that somebody waits for the key to be durable. REQUIRES: s.mu held.
+func (s *shard) isSyncAwaited(hash uint64) bool {
+	for _, w := range s.waiters[hash] {
+		if w.synced {
+			return true
+		}
+	}
+	return false
+}
+
+// wakeRejected answers everybody who waits for a put that the tier did not store.
+// REQUIRES: s.mu held.
+func (s *shard) wakeRejected(hash uint64) {
+	for _, w := range s.waiters[hash] {
+		if w.stored {
+			w.done <- ErrTierFull
+		} else {
+			w.done <- nil
+		}
+	}
+	delete(s.waiters, hash)
 }
 
 // wake answers everybody who waits for the key. REQUIRES: s.mu held.

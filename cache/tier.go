@@ -154,6 +154,8 @@ type TierStats struct {
 // twice at once by the cache, but deletes found by the tier itself (expiry, eviction)
 // may race with it and are resolved by sequence (I2).
 //
+// What is said here to be durable is only visible if DurabilityOf the context is off.
+//
 // Byte slices passed in belong to the caller and are copied before the call returns.
 type Tier interface {
 	// State returns what was found at open. The cache calls it once, before all else.

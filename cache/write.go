@@ -16,7 +16,8 @@ var errChanged = errors.New("cache: changed meanwhile")
 
 // Put stores d whatever the key held; a stored version stays if d has none. Errors:
 // *ArgumentError, *LimitError, *VersionError, *QuotaError, ErrTierBusy, ErrNoRoom,
-// ErrTierIO, ErrClosed, ctx.Err(). Nothing changed on error.
+// ErrClosed, ctx.Err(). Nothing changed on error. With DurabilityAlways also ErrTierIO and
+// ErrTierFull: the entry is in memory, and perhaps not durable.
 func (c *Cache) Put(ctx context.Context, k Key, d *Draft) (Result, error) {
 	return c.change(ctx, k, UpdateOptions{}, func(_ *Hit, draft *Draft) (Verdict, error) {
 		*draft = *d
@@ -187,33 +188,52 @@ func (c *Cache) settleAbsence(ctx context.Context, gen *generation) error {
 	if err := c.saveGenerations(ctx, gen); err != nil {
 		return c.tierError("flush", err)
 	}
+	if c.durability(ctx) == DurabilityOff {
+		return nil
+	}
 	if err := c.config.Tier.Sync(ctx); err != nil {
 		return c.tierError("sync", err)
 	}
 	return nil
 }
 
-// store publishes a new entry if nothing happened to the key since was.
+// store publishes a new entry if nothing happened to the key since was, and waits until it
+// is durable if that was asked for.
 func (c *Cache) store(ctx context.Context, gen *generation, key []byte, was before, made composed, out *Hit) error {
+	waiter, err := c.publish(ctx, gen, key, was, made, out)
+	if err != nil || waiter == nil {
+		return err
+	}
+	if err := c.await(ctx, waiter); err != nil {
+		return err
+	}
+	if err := c.saveGenerations(ctx, gen); err != nil {
+		return c.tierError("flush", err)
+	}
+	return nil
+}
+
+// publish does store's work up to the wait, for which it returns whom to await.
+func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was before, made composed, out *Hit) (*flushWaiter, error) {
 	length := entryBytes(len(key), len(made.attrs), len(made.value))
 	size := int64(arena.Size(length)) + overheadOf(made.attrs)
 	if size > c.config.L1BytesMax/2 {
-		return &LimitError{What: "entry", Unit: "bytes", Got: size, Max: c.config.L1BytesMax / 2, Setting: "l1_bytes"}
+		return nil, &LimitError{What: "entry", Unit: "bytes", Got: size, Max: c.config.L1BytesMax / 2, Setting: "l1_bytes"}
 	}
 	if c.config.Tier != nil {
 		if err := c.waitClean(ctx, size); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if err := c.reserve(ctx, size); err != nil {
-		return err
+		return nil, err
 	}
 	hash := c.hash(gen.id, key)
 	s := c.shardOf(hash)
 	ref, e, err := s.allocate(length)
 	if err != nil {
 		c.release(size)
-		return err
+		return nil, err
 	}
 	defer s.mu.Unlock()
 	if length > copyUnderLockBytesMax {
@@ -228,9 +248,9 @@ func (c *Cache) store(ctx context.Context, gen *generation, key []byte, was befo
 		s.arena.Drop(ref)
 		c.release(size)
 		if s.closed {
-			return ErrClosed
+			return nil, ErrClosed
 		}
-		return errChanged
+		return nil, errChanged
 	}
 	if length <= copyUnderLockBytesMax {
 		e.fill(gen.id, key, made.attrs, made.value)
@@ -249,8 +269,13 @@ func (c *Cache) store(ctx context.Context, gen *generation, key []byte, was befo
 		nowMs := c.clock.ms()
 		s.pin(number, s.entryOf(number), nowMs, e.attrs().StateAt(nowMs, nowMs), out)
 	}
+	var waiter *flushWaiter
+	if c.config.Tier != nil && c.durability(ctx) == DurabilityAlways {
+		waiter = s.waiter(hash, DurabilityAlways)
+		waiter.stored = true
+	}
 	s.compact()
-	return nil
+	return waiter, nil
 }
 
 // aloneFlag is slotAlone if the tier holds no record of the key. REQUIRES: s.mu held.
@@ -316,7 +341,7 @@ func (c *Cache) removeKey(ctx context.Context, gen *generation, key []byte, was 
 		}
 		return errChanged
 	}
-	waiter, err := s.bury(hash, gen.id, key, was.mayKnow)
+	waiter, err := s.bury(hash, gen.id, key, was.mayKnow, c.durability(ctx))
 	s.mu.Unlock()
 	if err != nil {
 		return err
@@ -343,7 +368,7 @@ func (c *Cache) removeKey(ctx context.Context, gen *generation, key []byte, was 
 
 // bury makes a key absent: by a tombstone when the tier has, or may be getting, a record
 // of it, and then returns whom to await; else by removal. REQUIRES: s.mu held.
-func (s *shard) bury(hash uint64, namespace NamespaceID, key []byte, tierMayKnow bool) (*flushWaiter, error) {
+func (s *shard) bury(hash uint64, namespace NamespaceID, key []byte, tierMayKnow bool, d Durability) (*flushWaiter, error) {
 	number, _ := s.find(hash, namespace, key)
 	if number != 0 {
 		// A dirty one may be on its way to the tier this moment.
@@ -366,5 +391,5 @@ func (s *shard) bury(hash uint64, namespace NamespaceID, key []byte, tierMayKnow
 	e.header().tombstone, e.header().seq = true, s.cache.nextSeq()
 	s.cache.used.Add(slotBytes(e)) // a delete never waits for room; tombstones are short-lived
 	s.write(hash, ref, e, slotDirty)
-	return s.waiter(hash), nil
+	return s.waiter(hash, d), nil
 }

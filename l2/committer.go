@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"pgcache/cache"
 )
 
 const (
@@ -67,6 +69,9 @@ func (r *request) abandon() {
 func (s *Store) submit(ctx context.Context, r *request) error {
 	if s.logWaits.Load() > 0 {
 		return ErrDiskFull
+	}
+	if cache.DurabilityOf(ctx, cache.DurabilityInterval) == cache.DurabilityOff {
+		r.sync = false
 	}
 	r.done = make(chan error, 1)
 	timeout := time.NewTimer(s.cfg.WriteTimeout)

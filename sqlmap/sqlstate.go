@@ -69,6 +69,9 @@ func wireSentinel(err error) error {
 	case errors.Is(err, cache.ErrNoRoom):
 		code, message = pgwire.CodeDiskFull, "no room in memory for the entry"
 		hint = "Nothing was changed. What memory holds waits for the disk; write more slowly, or raise l1_bytes."
+	case errors.Is(err, cache.ErrTierFull):
+		code, message = pgwire.CodeDiskFull, "the disk tier has no room for the entry"
+		hint = "It is in memory only, and gone after a restart. Free disk space, raise l2_bytes, or ask for less durability (pgcache.durability)."
 	case errors.Is(err, cache.ErrTierIO):
 		code, message = pgwire.CodeIOError, "the disk tier failed"
 		hint = "The entry, or what the invalidation covers, is gone from the cache, but perhaps comes back after a restart."

@@ -22,6 +22,7 @@ var cacheErrors = map[string]struct {
 	"ErrClosed":     {cache.ErrClosed, pgwire.CodeAdminShutdown},
 	"ErrTierBusy":   {cache.ErrTierBusy, pgwire.CodeDiskFull},
 	"ErrTierIO":     {cache.ErrTierIO, pgwire.CodeIOError},
+	"ErrTierFull":   {cache.ErrTierFull, pgwire.CodeDiskFull},
 	"ErrNoRoom":     {cache.ErrNoRoom, pgwire.CodeDiskFull},
 	"LimitError":    {&cache.LimitError{What: "value", Unit: "bytes", Got: 2, Max: 1, Setting: "max_blob_bytes"}, pgwire.CodeProgramLimitExceeded},
 	"QuotaError":    {&cache.QuotaError{What: "namespaces", Max: 1}, pgwire.CodeConfigurationLimitExceeded},

@@ -98,6 +98,7 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 		Clock:         clock,
 		L1BytesMax:    int64(s.L1Bytes),
 		NamespacesMax: s.MaxNamespaces,
+		Durability:    cache.Durability(s.Durability),
 		Limits:        cache.Limits{ValueBytesMax: int64(s.MaxBlobBytes)},
 		Logger:        logger.With("room", "cache"),
 	}
@@ -108,6 +109,7 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 			BlockCacheBytes: int64(s.L2BlockCacheBytes),
 			MemTableBytes:   int64(s.L2MemTableBytes),
 			Now:             clock.Now,
+			SyncInterval:    s.syncInterval(),
 			Logger:          logger.With("room", "l2"),
 		})
 		if err != nil {
@@ -124,6 +126,14 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 	}
 	s.MaxBlobBytes = byteSize(store.Limits().ValueBytesMax) // what its default came to
 	return store, nil
+}
+
+// syncInterval is how often the disk tier syncs by itself; negative: never.
+func (s *settings) syncInterval() time.Duration {
+	if cache.Durability(s.Durability) == cache.DurabilityOff {
+		return -1
+	}
+	return s.DurabilityInterval
 }
 
 // listenError says what to do about an address that cannot be had.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"pgcache/cache"
 )
 
 // settings are everything that can be configured. A field is a flag, an environment
@@ -22,6 +24,9 @@ type settings struct {
 
 	L1Bytes byteSize `name:"l1-bytes" default:"256MiB" unit:"bytes" help:"Memory for entries, with keys, labels and index counted."`
 	L2Bytes byteSize `name:"l2-bytes" default:"4GiB" unit:"bytes" help:"Disk for entries, in the data directory."`
+
+	Durability         durability    `name:"durability" default:"interval" placeholder:"MODE" unit:"" help:"What an acknowledged write survives: always (puts and invalidations are on disk before they are answered), interval (invalidations are, puts within durability-interval) or off (neither)."`
+	DurabilityInterval time.Duration `name:"durability-interval" default:"1s" unit:"ms" help:"How much of the latest puts a power failure can cost when durability is interval."`
 
 	MaxBlobBytes   byteSize `name:"max-blob-bytes" placeholder:"SIZE" unit:"bytes" help:"Largest value. 0: 64MiB, and at most an eighth of l1-bytes."`
 	MaxNamespaces  int      `name:"max-namespaces" default:"10000" unit:"" help:"Most namespaces at one time."`
@@ -128,6 +133,21 @@ func (l *logLevel) UnmarshalText(text []byte) error {
 }
 
 func (l logLevel) String() string { return strings.ToLower(slog.Level(l).String()) }
+
+// durability is a cache.Durability by name.
+type durability cache.Durability
+
+// UnmarshalText reads a mode.
+func (d *durability) UnmarshalText(text []byte) error {
+	mode, ok := cache.ParseDurability(strings.ToLower(string(text)))
+	if !ok {
+		return fmt.Errorf("%q is not a durability: write always, interval or off", text)
+	}
+	*d = durability(mode)
+	return nil
+}
+
+func (d durability) String() string { return cache.Durability(d).String() }
 
 // logFormat is text or json.
 type logFormat string

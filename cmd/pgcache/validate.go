@@ -14,6 +14,9 @@ const (
 	connectionsMax     = 100_000 // file descriptors; each idle one holds a few KiB
 	namespacesMax      = 1_000_000
 	shutdownTimeoutMax = time.Hour
+
+	durabilityIntervalMin = 10 * time.Millisecond
+	durabilityIntervalMax = time.Minute
 )
 
 // validate checks what can be checked before anything is opened (M2).
@@ -33,6 +36,8 @@ func (s *settings) validate() error {
 		return usagef("l2-block-cache-bytes is %s: the disk tier needs at least 1MiB", s.L2BlockCacheBytes)
 	case s.L2MemTableBytes < 1<<20 || s.L2MemTableBytes > 1<<30:
 		return usagef("l2-memtable-bytes is %s: write a size from 1MiB to 1GiB", s.L2MemTableBytes)
+	case s.DurabilityInterval < durabilityIntervalMin || s.DurabilityInterval > durabilityIntervalMax:
+		return usagef("durability-interval is %s: write a time from 10ms to 1m", s.DurabilityInterval)
 	case s.ShutdownTimeout <= 0 || s.ShutdownTimeout > shutdownTimeoutMax:
 		return usagef("shutdown-timeout is %s: write a time up to 1h, like 30s", s.ShutdownTimeout)
 	}
