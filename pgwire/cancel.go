@@ -59,6 +59,16 @@ func (k *cancelKeys) add(c *conn, keyBytes int) (processID uint32, key []byte, e
 	return k.mu.last, key, nil
 }
 
+// conn finds a connection by its process ID.
+func (k *cancelKeys) conn(processID uint32) *conn {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if entry := k.mu.conns[processID]; entry != nil {
+		return entry.conn
+	}
+	return nil
+}
+
 func (k *cancelKeys) remove(processID uint32) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -9,11 +9,12 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
 // conn is one client's connection. It is served by one goroutine; others may only use
-// statement and socket's deadline and Close.
+// statement, mailbox, activity, ending, info and socket's deadlines and Close.
 type conn struct {
 	server *Server
 	socket net.Conn
@@ -22,6 +23,13 @@ type conn struct {
 	reader    *frameReader
 	reply     Reply
 	statement statementContext
+	mailbox   Mailbox
+	activity  activity
+	// info is set once the session is open; ending once another goroutine wants it to end.
+	info   atomic.Pointer[ConnInfo]
+	ending atomic.Pointer[Error]
+	// watchOver tells the watch of a statement that it is over.
+	watchOver atomic.Bool
 
 	session Session
 	idler   Idler // session, if it is one
@@ -35,6 +43,8 @@ type conn struct {
 	midCycle, skipping bool
 	// executes counts the statements run since the last ReadyForQuery.
 	executes int
+	// attended is why the read that has just timed out does not go on.
+	attended error
 	// idleUntil is when the client's idle time ends; zero: never.
 	idleUntil time.Time
 }
@@ -60,6 +70,7 @@ func newConn(s *Server, socket net.Conn) *conn {
 	if c.reader.raw != nil {
 		c.statement.watcher = c
 	}
+	c.mailbox.limits, c.mailbox.wake = s.limits, c.wake
 	c.report = c.reportSetting
 	return c
 }
@@ -82,6 +93,7 @@ func (c *conn) serve() {
 // closeAll releases all the connection has, whatever state it is in.
 func (c *conn) closeAll() {
 	c.statement.disarm()
+	c.mailbox.close()
 	c.socket.Close()
 	defer c.reader.close()
 	if c.session != nil {
@@ -173,7 +185,26 @@ func (c *conn) beforeWait() error {
 			}
 		}
 	}
-	if c.server.draining() && c.atRest() {
+	return c.attend()
+}
+
+// attend does what other goroutines want of a connection that is about to wait: it ends or
+// delivers notifications. Those who want something later wake it.
+func (c *conn) attend() error {
+	if ending := c.ending.Load(); ending != nil {
+		return ending
+	}
+	if !c.atRest() {
+		return nil
+	}
+	if c.deliver() {
+		c.reply.flush()
+		c.reply.release()
+		if c.reply.err != nil {
+			return fmt.Errorf("pgwire: write: %w", c.reply.err)
+		}
+	}
+	if c.server.draining() {
 		return errShutdown()
 	}
 	return nil
@@ -184,15 +215,16 @@ func (c *conn) atRest() bool {
 	return !c.midCycle && !c.reader.midMessage() && c.session.TxStatus() == TxIdle
 }
 
-// timedOut is called when the read deadline has passed: Shutdown sets it to wake the
-// connection, and beforeWait when idle time is limited. goOn: read again.
+// timedOut is called when the read deadline has passed: wake sets it, and beforeWait when
+// idle time is limited. goOn: read again.
 func (c *conn) timedOut() (goOn bool) {
 	if c.session == nil {
 		return false // authentication timeout, or shutdown during startup
 	}
-	if c.server.draining() && c.atRest() {
+	if c.attended = c.attend(); c.attended != nil {
 		return false
 	}
+	// The deadline is set anew before attend looks again: who wakes after that sets it back.
 	until := time.Time{}
 	if !c.reader.midMessage() && !c.idleUntil.IsZero() {
 		if !time.Now().Before(c.idleUntil) {
@@ -200,7 +232,11 @@ func (c *conn) timedOut() (goOn bool) {
 		}
 		until = c.idleUntil
 	}
-	return c.socket.SetReadDeadline(until) == nil
+	if c.socket.SetReadDeadline(until) != nil {
+		return false
+	}
+	c.attended = c.attend()
+	return c.attended == nil
 }
 
 // frameError makes the end of the connection of an error of the frame reader.
@@ -212,8 +248,8 @@ func (c *conn) frameError(message frame, err error) error {
 		return errClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		switch {
-		case c.server.draining() && c.atRest():
-			return errShutdown()
+		case c.attended != nil:
+			return c.attended
 		case c.session.TxStatus() == TxIdle:
 			return fatalf(CodeIdleSessionTimeout, "terminating connection due to idle-session timeout")
 		default:
@@ -241,7 +277,10 @@ func (c *conn) handle(message frame, tooLong bool) error {
 			return nil
 		}
 	}
-	c.midCycle = true
+	if !c.midCycle {
+		c.midCycle = true
+		c.activity.work(c.server.now())
+	}
 	c.statement.arm()
 	err := c.dispatch(message, tooLong)
 	if err != nil {
@@ -321,6 +360,7 @@ func (c *conn) ready() error {
 	status := c.session.TxStatus()
 	if status == TxIdle {
 		c.names.DropAllPortals()
+		c.deliver()
 	}
 	c.session.ReportSettings(c.report)
 	c.reply.takeBlock()
@@ -328,6 +368,7 @@ func (c *conn) ready() error {
 	c.reply.wanted = true
 	c.reply.flushFull()
 	c.midCycle, c.executes = false, 0
+	c.activity.rest(status, c.server.now())
 	return nil
 }
 
@@ -351,6 +392,9 @@ func (c *conn) reportSetting(name, value string) {
 		return
 	}
 	c.reported[name] = value
+	if name == "application_name" {
+		c.activity.application.Store(&value)
+	}
 	c.reply.takeBlock()
 	c.reply.buf = appendParameterStatus(c.reply.buf, name, value)
 }
@@ -397,12 +441,29 @@ func internalError() *Error {
 // watch, interrupt and resume implement watcher: the read side of the socket, which the
 // connection does not use while a statement runs, becomes readable when the peer closes.
 func (c *conn) watch() (gone bool) {
-	err := c.reader.raw.Read(func(fd uintptr) bool {
-		gone = peerGone(fd)
-		return gone
-	})
-	return gone || err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+	for {
+		err := c.reader.raw.Read(func(fd uintptr) bool {
+			gone = peerGone(fd)
+			return gone
+		})
+		if gone || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return true
+		}
+		// Either the watch is over or another goroutine has woken the connection, which will
+		// look before it waits.
+		_ = c.socket.SetReadDeadline(time.Time{})
+		if c.watchOver.Load() {
+			return false
+		}
+	}
 }
 
-func (c *conn) interrupt() { _ = c.socket.SetReadDeadline(time.Unix(1, 0)) }
-func (c *conn) resume()    { _ = c.socket.SetReadDeadline(time.Time{}) }
+func (c *conn) interrupt() {
+	c.watchOver.Store(true)
+	_ = c.socket.SetReadDeadline(time.Unix(1, 0))
+}
+
+func (c *conn) resume() {
+	c.watchOver.Store(false)
+	_ = c.socket.SetReadDeadline(time.Time{})
+}

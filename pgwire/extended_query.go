@@ -14,14 +14,17 @@ func (c *conn) parse(body []byte) error {
 	if len(m.name) == 0 {
 		c.names.DropStatement("") // gone even if this one fails
 	}
-	s, err := c.session.Prepare(&c.statement, string(m.sql), m.paramOIDs)
+	sql := string(m.sql)
+	text := activityText(sql)
+	c.activity.query.Store(text)
+	s, err := c.session.Prepare(&c.statement, sql, m.paramOIDs)
 	if err != nil {
 		return c.failedFirst(err)
 	}
 	if err := c.checkTransaction(s); err != nil && !blank(m.sql) {
 		return err // an empty one fails, as in PostgreSQL, only when it is bound
 	}
-	if err := c.names.PutStatement(string(m.name), s, len(m.sql)); err != nil {
+	if err := c.names.putStatement(string(m.name), s, text, len(m.sql)); err != nil {
 		return err
 	}
 	c.reply.add(parseComplete)
@@ -48,11 +51,11 @@ func (c *conn) bind(message frame) error {
 			c.names.recycle(p)
 		}
 	}()
-	p.statement, p.columns = s, s.Columns()
+	p.statement, p.text, p.columns = s.Statement, s.text, s.Columns()
 	if err := c.decodeArgs(p, rest, message.owned, statementName); err != nil {
 		return err
 	}
-	if err := c.checkTransaction(s); err != nil {
+	if err := c.checkTransaction(p.statement); err != nil {
 		return err
 	}
 	if err := c.names.reservePortal(portalName, len(p.memory)); err != nil {
@@ -177,6 +180,9 @@ func (c *conn) execute(body []byte) error {
 	p, err := c.names.portal(name)
 	if err != nil {
 		return err
+	}
+	if p.text != nil {
+		c.activity.query.Store(p.text)
 	}
 	alone := c.executes == 0 && c.reader.nextIs('S')
 	c.executes++

@@ -22,6 +22,11 @@ type ConnInfo struct {
 	Settings   []Setting // startup parameters and "options", in order; not user, database, replication, _pq_.*
 	RemoteAddr net.Addr
 	Started    time.Time
+	IsTLS      bool
+	// Notifications is where others leave notifications for this client.
+	Notifications *Mailbox
+	// Backends are the sessions of the server, this one included.
+	Backends Backends
 	// Names holds the connection's prepared statements and portals, which SQL-level
 	// PREPARE, DEALLOCATE, CLOSE and DISCARD share with the protocol.
 	Names *Names

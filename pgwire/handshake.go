@@ -104,20 +104,25 @@ func (c *conn) openSession(m *startupMessage) error {
 	c.reported = make(map[string]string)
 	ctx, cancel := context.WithTimeout(c.server.baseContext, c.server.limits.Authentication)
 	defer cancel()
-	session, err := c.server.handler.NewSession(ctx, &ConnInfo{
-		ProcessID:  processID,
-		User:       m.user,
-		Identity:   Identity{Role: RoleAdmin}, // trust: Serve accepts local listeners only
-		Database:   m.database,
-		Settings:   m.settings,
-		RemoteAddr: c.socket.RemoteAddr(),
-		Started:    c.server.now(),
-		Names:      c.names,
-	})
+	info := &ConnInfo{
+		ProcessID:     processID,
+		User:          m.user,
+		Identity:      Identity{Role: RoleAdmin}, // trust: Serve accepts local listeners only
+		Database:      m.database,
+		Settings:      m.settings,
+		RemoteAddr:    c.socket.RemoteAddr(),
+		Started:       c.server.now(),
+		Names:         c.names,
+		Notifications: &c.mailbox,
+		Backends:      c.server,
+	}
+	session, err := c.server.handler.NewSession(ctx, info)
 	if err != nil {
 		return c.startError(err)
 	}
 	c.session = session
+	c.info.Store(info)
+	c.activity.rest(session.TxStatus(), info.Started)
 	c.idler, _ = session.(Idler)
 	session.ReportSettings(c.report)
 	c.reply.buf = appendBackendKeyData(c.reply.buf, processID, key)

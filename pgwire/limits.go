@@ -21,6 +21,9 @@ type Limits struct {
 	// Portals and PortalBytes bound the open portals of a connection and their arguments.
 	Portals     int
 	PortalBytes int
+	// Notifications and NotificationBytes bound what waits in a Mailbox.
+	Notifications     int
+	NotificationBytes int
 	// Authentication is the time a client has from accept to ReadyForQuery.
 	Authentication time.Duration
 	// Write is the time a client has to take a reply, beyond what it needs at
@@ -34,13 +37,15 @@ func (l Limits) withDefaults() Limits {
 			*p = value
 		}
 	}
-	setInt(&l.Connections, 10_000)    // a goroutine and a few KiB each while idle
-	setInt(&l.Starting, 1_000)        // each may hold a read buffer until Authentication
-	setInt(&l.MessageBytes, 256<<20)  // a hex-encoded blob of 128 MiB
-	setInt(&l.Statements, 10_000)     // drivers cache some hundreds
-	setInt(&l.StatementBytes, 16<<20) // texts; plans are shared between connections
-	setInt(&l.Portals, 1_000)         // open at one time inside a transaction block
-	setInt(&l.PortalBytes, 512<<20)   // two of the longest messages
+	setInt(&l.Connections, 10_000)      // a goroutine and a few KiB each while idle
+	setInt(&l.Starting, 1_000)          // each may hold a read buffer until Authentication
+	setInt(&l.MessageBytes, 256<<20)    // a hex-encoded blob of 128 MiB
+	setInt(&l.Statements, 10_000)       // drivers cache some hundreds
+	setInt(&l.StatementBytes, 16<<20)   // texts; plans are shared between connections
+	setInt(&l.Portals, 1_000)           // open at one time inside a transaction block
+	setInt(&l.PortalBytes, 512<<20)     // two of the longest messages
+	setInt(&l.Notifications, 10_000)    // a client that is busy for a while
+	setInt(&l.NotificationBytes, 4<<20) // 500 of the longest
 	setDuration := func(p *time.Duration, value time.Duration) {
 		if *p == 0 {
 			*p = value
@@ -52,7 +57,8 @@ func (l Limits) withDefaults() Limits {
 }
 
 func (l Limits) check() error {
-	for _, n := range []int{l.Connections, l.Starting, l.MessageBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes} {
+	for _, n := range []int{l.Connections, l.Starting, l.MessageBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes,
+		l.Notifications, l.NotificationBytes} {
 		if n < 0 {
 			return fmt.Errorf("pgwire: negative limit %d", n)
 		}
@@ -112,6 +118,13 @@ const (
 	// then take 17 years to try.
 	wrongKeysMax    = 8
 	wrongKeysWindow = time.Second
+
+	// endWriteTime is how long a session that is ended by others may take to write out what
+	// it has begun, and the reason.
+	endWriteTime = 5 * time.Second
+
+	// activityTextBytesMax is PostgreSQL's track_activity_query_size.
+	activityTextBytesMax = 1024
 
 	// disconnectWatchDelay is how long a statement that can be cancelled runs before
 	// the server looks whether its client is still there.

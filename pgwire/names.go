@@ -7,7 +7,7 @@ type Names struct {
 	pool   *bufferPool
 
 	// unnamed is the statement "", or nil. statementBytes is what the named ones are charged.
-	unnamed        Statement
+	unnamed        namedStatement
 	statements     map[string]namedStatement
 	statementBytes int
 
@@ -22,6 +22,7 @@ type Names struct {
 
 type namedStatement struct {
 	Statement
+	text  *string // as Activity shows it; nil: not known
 	bytes int
 }
 
@@ -32,33 +33,37 @@ func newNames(limits Limits, pool *bufferPool) *Names {
 // Statement finds a prepared statement; the unnamed one is "".
 func (n *Names) Statement(name string) (Statement, bool) {
 	if name == "" {
-		return n.unnamed, n.unnamed != nil
+		return n.unnamed.Statement, n.unnamed.Statement != nil
 	}
 	s, ok := n.statements[name]
 	return s.Statement, ok
 }
 
 // statement is Statement for a name in a message; it does not allocate.
-func (n *Names) statement(name []byte) (Statement, error) {
+func (n *Names) statement(name []byte) (namedStatement, error) {
 	if len(name) == 0 {
-		if n.unnamed == nil {
-			return nil, Errorf(CodeInvalidStatementName, "unnamed prepared statement does not exist")
+		if n.unnamed.Statement == nil {
+			return namedStatement{}, Errorf(CodeInvalidStatementName, "unnamed prepared statement does not exist")
 		}
 		return n.unnamed, nil
 	}
 	s, ok := n.statements[string(name)]
 	if !ok {
-		return nil, Errorf(CodeInvalidStatementName, "prepared statement \"%s\" does not exist", name)
+		return namedStatement{}, Errorf(CodeInvalidStatementName, "prepared statement \"%s\" does not exist", name)
 	}
-	return s.Statement, nil
+	return s, nil
 }
 
 // PutStatement stores a named statement (42P05 if the name is taken, 54000-class errors
 // over the limits; size is the bytes to account, at least the text's length). The unnamed
 // one is replaced.
 func (n *Names) PutStatement(name string, s Statement, size int) error {
+	return n.putStatement(name, s, nil, size)
+}
+
+func (n *Names) putStatement(name string, s Statement, text *string, size int) error {
 	if name == "" {
-		n.unnamed = s
+		n.unnamed = namedStatement{Statement: s, text: text}
 		return nil
 	}
 	if _, taken := n.statements[name]; taken {
@@ -73,7 +78,7 @@ func (n *Names) PutStatement(name string, s Statement, size int) error {
 	if n.statements == nil {
 		n.statements = make(map[string]namedStatement)
 	}
-	n.statements[name] = namedStatement{s, size}
+	n.statements[name] = namedStatement{s, text, size}
 	n.statementBytes += size
 	return nil
 }
@@ -82,8 +87,8 @@ func (n *Names) PutStatement(name string, s Statement, size int) error {
 // bound stay. DropAllStatements forgets all.
 func (n *Names) DropStatement(name string) bool {
 	if name == "" {
-		had := n.unnamed != nil
-		n.unnamed = nil
+		had := n.unnamed.Statement != nil
+		n.unnamed = namedStatement{}
 		return had
 	}
 	s, ok := n.statements[name]
@@ -93,7 +98,7 @@ func (n *Names) DropStatement(name string) bool {
 }
 
 func (n *Names) DropAllStatements() {
-	n.unnamed = nil
+	n.unnamed = namedStatement{}
 	clear(n.statements)
 	n.statementBytes = 0
 }

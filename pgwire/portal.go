@@ -4,6 +4,7 @@ package pgwire
 type portal struct {
 	name      string
 	statement Statement
+	text      *string // the statement's, as Activity shows it
 	columns   []Column
 	bound     Portal
 	// closedBound is the Portal this one was bound to before; its Bind may use it again.
@@ -59,7 +60,7 @@ func (p *portal) reset(pool *bufferPool) {
 		pool.putRead(p.block)
 		p.block = nil
 	}
-	p.name, p.statement, p.columns = "", nil, nil
+	p.name, p.statement, p.text, p.columns = "", nil, nil, nil
 	p.state, p.suspended, p.completion = portalReady, false, Completion{}
 }
 

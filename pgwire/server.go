@@ -219,8 +219,7 @@ func (s *Server) draining() bool {
 // block, and waits for that. When ctx ends it closes the rest by force and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.leave(draining) {
-		// It wakes the ones that wait; all others look at draining before they wait.
-		_ = c.socket.SetReadDeadline(time.Unix(1, 0))
+		c.wake() // all that do not wait look at draining before they do
 	}
 	done := make(chan struct{})
 	go func() {

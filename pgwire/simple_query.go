@@ -9,7 +9,9 @@ func (c *conn) query(body []byte) error {
 	// As in PostgreSQL, whose simple protocol uses the unnamed statement and portal.
 	c.names.DropStatement("")
 	c.names.DropPortal("")
-	statements, err := c.session.PrepareSimple(&c.statement, string(text))
+	sql := string(text)
+	c.activity.query.Store(activityText(sql))
+	statements, err := c.session.PrepareSimple(&c.statement, sql)
 	if err != nil {
 		return c.failedFirst(err)
 	}
