@@ -45,6 +45,8 @@ type conn struct {
 	executes int
 	// attended is why the read that has just timed out does not go on.
 	attended error
+	// broken, if not nil, ends the connection after the error of the running statement.
+	broken error
 	// idleUntil is when the client's idle time ends; zero: never.
 	idleUntil time.Time
 }
@@ -65,6 +67,7 @@ func newConn(s *Server, socket net.Conn) *conn {
 	c.reader = newFrameReader(socket, s.pool, s.limits.MessageBytes)
 	c.reader.timedOut = c.timedOut
 	c.reply = Reply{writer: socket, deadlines: socket, timeout: s.limits.Write, pool: s.pool}
+	c.reply.copySource = copySource{c}
 	c.reply.onError = func(error) { c.statement.cancel(errClientGone) }
 	c.statement.values = s.baseContext
 	if c.reader.raw != nil {
@@ -284,7 +287,7 @@ func (c *conn) handle(message frame, tooLong bool) error {
 	c.statement.arm()
 	err := c.dispatch(message, tooLong)
 	if err != nil {
-		if fatal := c.fail(err); fatal != nil {
+		if fatal := c.failOrEnd(err); fatal != nil {
 			return fatal
 		}
 		c.skipping = extended
@@ -300,7 +303,7 @@ func (c *conn) handle(message frame, tooLong bool) error {
 func (c *conn) dispatch(message frame, tooLong bool) (err error) {
 	defer c.recovered(&err)
 	if tooLong {
-		return Errorf(CodeProgramLimitExceeded, "message exceeds the limit of %d bytes", c.server.limits.MessageBytes)
+		return c.messageTooLong()
 	}
 	switch message.kind {
 	case 'B':
@@ -324,6 +327,22 @@ func (c *conn) dispatch(message frame, tooLong bool) (err error) {
 		return &Error{Code: CodeFeatureNotSupported, Message: "function calls through the protocol are not supported",
 			Hint: "Use SELECT with the function's name."}
 	}
+}
+
+func (c *conn) messageTooLong() *Error {
+	return Errorf(CodeProgramLimitExceeded, "message exceeds the limit of %d bytes", c.server.limits.MessageBytes)
+}
+
+// failOrEnd is fail, and returns what ends the connection if the statement met that.
+func (c *conn) failOrEnd(err error) (fatal error) {
+	var e *Error
+	if c.broken != nil && !errors.As(err, &e) {
+		return c.broken // the client is not there to be told
+	}
+	if fatal := c.fail(err); fatal != nil {
+		return fatal
+	}
+	return c.broken
 }
 
 // recovered, deferred, turns a panic of the handler into an internal error (W1).

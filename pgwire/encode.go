@@ -16,6 +16,7 @@ const (
 	noData             = "n\x00\x00\x00\x04"
 	emptyQueryResponse = "I\x00\x00\x00\x04"
 	portalSuspended    = "s\x00\x00\x00\x04"
+	copyDone           = "c\x00\x00\x00\x04"
 	authenticationOk   = "R\x00\x00\x00\x08\x00\x00\x00\x00"
 )
 

@@ -226,6 +226,9 @@ func (c *conn) run(p *portal, rowsMax int64, alone bool) error {
 	if c.reply.rowOpen {
 		panic("pgwire: portal returned inside a row")
 	}
+	if err := c.drainCopy(); err != nil {
+		return err
+	}
 	if done.Suspended {
 		p.state, p.suspended = portalReady, true
 		c.reply.add(portalSuspended)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 
@@ -143,6 +144,8 @@ func (s *fakeSession) plan(text string) (pgwire.Statement, error) {
 		for i := range uint32(3) {
 			f.rows = append(f.rows, fakeValue{fmt.Sprint(i + 1), binary.BigEndian.AppendUint32(nil, i+1)})
 		}
+	case strings.HasPrefix(text, "COPY "):
+		f.special = text
 	case strings.HasPrefix(text, "SELECT repeat"):
 		f.columns = column("repeat", 17, -1)
 		var n int
@@ -277,6 +280,9 @@ type fakePortal struct {
 
 func (p *fakePortal) Execute(ctx context.Context, r *pgwire.Reply, _ bool) (pgwire.Completion, error) {
 	f := p.statement
+	if strings.HasPrefix(f.special, "COPY") {
+		return copyFake(r, f.special)
+	}
 	switch f.special {
 	case "BLOCK":
 		done := ctx.Done()
@@ -314,6 +320,46 @@ func (p *fakePortal) Execute(ctx context.Context, r *pgwire.Reply, _ bool) (pgwi
 		done.Tag, done.HasRows = "SELECT", true
 	}
 	return done, nil
+}
+
+// copyFake counts the lines it gets, or sends three; a line that says bad is one, one that
+// says end is the last it looks at, and one that says panic is just that.
+func copyFake(r *pgwire.Reply, text string) (pgwire.Completion, error) {
+	done := pgwire.Completion{Tag: "COPY", HasRows: true}
+	if strings.HasPrefix(text, "COPY (SELECT 1/") {
+		return done, pgwire.Errorf(pgwire.CodeDivisionByZero, "division by zero")
+	}
+	if strings.Contains(text, "TO STDOUT") {
+		r.BeginCopyOut(pgwire.Text, []pgwire.Format{pgwire.Text})
+		for ; done.Rows < 3; done.Rows++ {
+			r.EndCopyData(fmt.Appendln(r.BeginCopyData(), done.Rows+1))
+		}
+		r.EndCopyOut()
+		return done, nil
+	}
+	in, rest := r.CopyIn(pgwire.Text, make([]pgwire.Format, 3)), ""
+	for {
+		data, err := in.Next()
+		if err == io.EOF {
+			return done, nil
+		}
+		if err != nil {
+			return done, fmt.Errorf("copy: %w", err)
+		}
+		lines := strings.Split(rest+string(data), "\n")
+		rest = lines[len(lines)-1]
+		for _, line := range lines[:len(lines)-1] {
+			switch line {
+			case "bad":
+				return done, pgwire.Errorf(pgwire.CodeBadCopyFileFormat, "missing data for column %q", "key")
+			case `\.`:
+				return done, nil
+			case "panic":
+				panic("in a copy")
+			}
+			done.Rows++
+		}
+	}
 }
 
 func (p *fakePortal) row(r *pgwire.Reply, value fakeValue) {

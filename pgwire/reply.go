@@ -38,6 +38,10 @@ type Reply struct {
 
 	rows, rowsMax int64
 
+	// copySource is where COPY FROM STDIN reads; copyIn what the running one reads.
+	copySource CopySource
+	copyIn     *CopyIn
+
 	// wanted says that the client may wait for what is in buf (W2).
 	wanted bool
 	// err is the first failed write; onError is called once with it.
@@ -161,7 +165,7 @@ func (r *Reply) Flush() error {
 
 // beginRows starts the count of the rows of one Execute; rowsMax 0 or less: no limit.
 func (r *Reply) beginRows(rowsMax int64) {
-	r.rows, r.rowsMax = 0, rowsMax
+	r.rows, r.rowsMax, r.copyIn = 0, rowsMax, nil
 }
 
 // abortRow drops a row that has been begun and not ended.

@@ -26,6 +26,7 @@ type statementContext struct {
 		watchTimer *time.Timer
 		generation uint64
 		watching   chan struct{} // closed when the watch has returned; nil: none
+		unwatched  bool          // the statement itself reads from the client
 	}
 }
 
@@ -61,7 +62,7 @@ func (c *statementContext) Done() <-chan struct{} {
 		c.mu.done = make(chan struct{})
 		if c.mu.cause != nil {
 			close(c.mu.done)
-		} else if c.watcher != nil && c.mu.armed {
+		} else if c.watcher != nil && c.mu.armed && !c.mu.unwatched {
 			c.startWatchLocked()
 		}
 	}
@@ -104,11 +105,28 @@ func (c *statementContext) disarm() {
 		c.mu.Unlock()
 		return
 	}
-	c.mu.armed = false
+	c.mu.armed, c.mu.unwatched = false, false
 	c.mu.cause = nil
 	c.mu.done = nil
 	clear(c.mu.after)
 	c.mu.after = c.mu.after[:0]
+	c.endWatchUnlock()
+}
+
+// unwatch ends the watch of the statement, which goes on: it will read from the client
+// itself, and so notice when that is gone.
+func (c *statementContext) unwatch() {
+	c.mu.Lock()
+	if c.mu.unwatched {
+		c.mu.Unlock()
+		return
+	}
+	c.mu.unwatched = true
+	c.endWatchUnlock()
+}
+
+// endWatchUnlock unlocks c.mu and waits for the watch. REQUIRES: c.mu held.
+func (c *statementContext) endWatchUnlock() {
 	c.mu.generation++
 	if c.mu.watchTimer != nil {
 		c.mu.watchTimer.Stop()

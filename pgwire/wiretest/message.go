@@ -54,7 +54,14 @@ func (c *client) send(lines []string) error {
 		if message == nil {
 			return fmt.Errorf("no message %q", name)
 		}
-		if hasContent {
+		if data, ok := message.(*pgproto3.CopyData); ok && strings.HasPrefix(content, `"`) {
+			// pgproto3 would want it in hexadecimal digits.
+			text, err := strconv.Unquote(content)
+			if err != nil {
+				return fmt.Errorf("%s: %w", line, err)
+			}
+			data.Data = []byte(text)
+		} else if hasContent {
 			if err := json.Unmarshal([]byte(content), message); err != nil {
 				return fmt.Errorf("%s: %w", line, err)
 			}
@@ -109,6 +116,12 @@ func show(message pgproto3.BackendMessage, withMessages bool) string {
 			columns = append(columns, fmt.Sprintf("%s oid=%d size=%d format=%d", f.Name, f.DataTypeOID, f.DataTypeSize, f.Format))
 		}
 		add("Fields", columns)
+	case *pgproto3.CopyInResponse:
+		add("Formats", append([]uint16{uint16(m.OverallFormat)}, m.ColumnFormatCodes...))
+	case *pgproto3.CopyOutResponse:
+		add("Formats", append([]uint16{uint16(m.OverallFormat)}, m.ColumnFormatCodes...))
+	case *pgproto3.CopyData:
+		add("Data", rowValues([][]byte{m.Data})[0])
 	case *pgproto3.ParameterDescription:
 		add("ParameterOIDs", m.ParameterOIDs)
 	case *pgproto3.ParameterStatus:
