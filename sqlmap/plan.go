@@ -21,6 +21,7 @@ type plan struct {
 	writes          string // the command, if it changes the cache; for read-only transactions
 	endsTransaction bool
 	isEmpty         bool
+	isLifted        bool // made for the shape of a text: positions in it are not those of the text
 }
 
 // action runs a plan.

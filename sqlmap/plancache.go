@@ -42,12 +42,19 @@ func newPlanCache(limits Limits) *planCache {
 	return c
 }
 
+// First bytes of the keys of plans.
+const (
+	planOfPrepared = 'p' // a text, and after a zero byte the types declared
+	planOfSimple   = 's' // a text
+	planOfShape    = 'l' // see lifter
+)
+
 // appendPlanKey makes the key of a text. Nothing in a text is 0, so keys are unambiguous.
 func appendPlanKey(dst []byte, sql string, paramOIDs []uint32, isSimple bool) []byte {
-	dst = append(dst, sql...)
 	if isSimple {
-		return append(dst, 0, 's')
+		return append(append(dst, planOfSimple), sql...)
 	}
+	dst = append(append(dst, planOfPrepared), sql...)
 	if len(paramOIDs) > 0 {
 		dst = append(dst, 0)
 		for _, oid := range paramOIDs {

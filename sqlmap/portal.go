@@ -95,7 +95,11 @@ func (x *execution) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) 
 	x.session.sendNotices(r)
 	done, err := x.execute(ctx, r, isAlone)
 	if err != nil {
-		return done, x.session.statementError(ctx, err)
+		err = x.session.statementError(ctx, err)
+		if x.plan.isLifted {
+			err = x.session.asWritten(err)
+		}
+		return done, err
 	}
 	return done, nil
 }

@@ -21,6 +21,9 @@ type session struct {
 	// statementTime is when the last statement began.
 	statementTime time.Time
 	scratch       []byte // for keys of the plan cache
+
+	lifter          lifter
+	liftedStatement liftedStatement
 }
 
 // Prepare plans one statement.
@@ -40,6 +43,9 @@ func (s *session) Prepare(_ context.Context, sql string, paramOIDs []uint32) (pg
 
 // PrepareSimple plans the statements of a simple Query.
 func (s *session) PrepareSimple(_ context.Context, sql string) ([]pgwire.Statement, error) {
+	if lifted, err := s.lifted(sql); lifted != nil || err != nil {
+		return lifted, err
+	}
 	plans, err := s.plansOf(sql, nil, true)
 	if err != nil {
 		return nil, err

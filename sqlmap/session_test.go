@@ -280,7 +280,7 @@ func TestPlansAreShared(t *testing.T) {
 }
 
 func TestTransactionLimit(t *testing.T) {
-	w := newWorld(t, func(c *Config, _ *cache.Config) { c.Limits.TransactionBytesMax = 8_000 })
+	w := newWorld(t, func(c *Config, _ *cache.Config) { c.Limits.TransactionBytesMax = 16_000 })
 	s := w.session("main")
 	value := strings.Repeat("x", 3000)
 	insert := "INSERT INTO blob (ns, key, value) VALUES ('t', '%d', '" + value + "')"
