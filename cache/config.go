@@ -18,6 +18,7 @@ type Config struct {
 	DirtyBytesMax int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
 	Durability    Durability       // of writes whose context does not say; DurabilityInterval
 	WriteWait     time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
+	ScanBytesMax  int64            // keys that one scan may keep, which is all that match without a tier; 64 MiB
 	Now           func() time.Time // the wall clock; time.Now
 	Clock         *Clock           // shared with the tier; nil: made of Now
 	Random        func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
@@ -32,6 +33,7 @@ const (
 	l1BytesMin           = 1 << 20
 	namespacesMaxDefault = 10_000
 	writeWaitDefault     = 2 * time.Second
+	scanBytesDefault     = 64 << 20
 
 	// What the encodings of entries and records can hold.
 	labelsMaxMax     = 1 << 8
@@ -46,6 +48,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDefault(&cfg.NamespacesMax, namespacesMaxDefault)
 	orDefault(&cfg.DirtyBytesMax, cfg.L1BytesMax/4)
 	orDefault(&cfg.WriteWait, writeWaitDefault)
+	orDefault(&cfg.ScanBytesMax, scanBytesDefault)
 	cfg.Limits = cfg.Limits.withDefaults(cfg.L1BytesMax)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -73,6 +76,8 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, &ArgumentError{"durability", "is unknown"}
 	case cfg.WriteWait < 0:
 		return cfg, &ArgumentError{"write_wait", "must not be negative"}
+	case cfg.ScanBytesMax < 0:
+		return cfg, &ArgumentError{"scan_bytes_max", "must not be negative"}
 	}
 	return cfg, cfg.Limits.check(cfg.L1BytesMax)
 }

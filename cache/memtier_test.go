@@ -24,6 +24,8 @@ type memTier struct {
 	hold    chan struct{} // not nil: data writes wait for a value
 	writing chan struct{} // not nil: told when a data write begins
 	reads   atomic.Int64
+	// snapshots is how many are open.
+	snapshots atomic.Int64
 	// afterWrite, if set, makes of the next write that was applied one that failed.
 	afterWrite atomic.Pointer[error]
 	// afterGet, if set, runs once between the next read and its return.
@@ -305,6 +307,56 @@ func (t *memTier) Sweep(_ context.Context, limits SweepLimits) (SweepResult, err
 		t.onRemove(r.Namespace, r.Key, r.Seq)
 	}
 	return result, nil
+}
+
+// memSnapshot is the keys of a memTier at one moment.
+type memSnapshot struct {
+	tier *memTier
+	keys map[memKey]bool
+}
+
+func (t *memTier) Snapshot() (TierSnapshot, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.fail.Load() {
+		return nil, errMemTier
+	}
+	s := &memSnapshot{t, map[memKey]bool{}}
+	for key := range t.live.records {
+		s.keys[key] = true
+	}
+	t.snapshots.Add(1)
+	return s, nil
+}
+
+func (s *memSnapshot) Scan(_ context.Context, ns NamespaceID, lower, upper []byte, descending bool, visit func(*Record) bool) error {
+	var records []Record
+	s.tier.mu.Lock()
+	for key := range s.keys {
+		if key.ns == ns && key.key >= string(lower) && (upper == nil || key.key < string(upper)) {
+			r := s.tier.live.records[key]
+			r.Value, r.Key = nil, []byte(key.key)
+			records = append(records, r)
+		}
+	}
+	s.tier.mu.Unlock()
+	slices.SortFunc(records, func(a, b Record) int { return bytes.Compare(a.Key, b.Key) })
+	if descending {
+		slices.Reverse(records)
+	}
+	for i := range records {
+		if !visit(&records[i]) {
+			break
+		}
+	}
+	return nil
+}
+
+func (s *memSnapshot) Close() {
+	if s.keys != nil {
+		s.keys = nil
+		s.tier.snapshots.Add(-1)
+	}
 }
 
 func (t *memTier) Usage(id NamespaceID) NamespaceUsage {

@@ -76,7 +76,7 @@ func runModel(t *testing.T, mode string, seed uint64, steps int) {
 	r.open()
 	// Swarm testing: each run leaves some operations out.
 	var ops []func()
-	for _, op := range []func(){r.put, r.put, r.put, r.putLarge, r.get, r.get, r.get, r.remove, r.tag, r.dependency, r.prefix, r.flush,
+	for _, op := range []func(){r.put, r.put, r.put, r.putLarge, r.get, r.get, r.get, r.scan, r.remove, r.tag, r.dependency, r.prefix, r.flush,
 		r.advance, r.evict, r.settleNow, r.restart, r.crash, r.tierEvicts} {
 		if r.random.IntN(5) > 0 {
 			ops = append(ops, op)
@@ -193,6 +193,43 @@ func (r *modelRun) check(id string) {
 		r.t.Errorf("%s: served %.20q, newest is %.20q", id, got, e.value)
 	case !ok && e != nil && !r.forgetful(id):
 		r.t.Errorf("%s: lost %.20q", id, e.value)
+	}
+}
+
+// scan finds every entry that get would find, in order, each once.
+func (r *modelRun) scan() {
+	r.note("scan")
+	s, err := r.c.Scan(background, ScanRange{NeedValue: r.random.IntN(2) == 0, Descending: r.random.IntN(2) == 0})
+	if err != nil {
+		r.t.Fatalf("scan: %v", err)
+	}
+	defer s.Close()
+	found := map[string]bool{}
+	last := ""
+	var h Hit
+	for {
+		k, ok, err := s.Next(background, &h)
+		if err != nil {
+			r.t.Fatalf("scan: %v", err)
+		}
+		if !ok {
+			break
+		}
+		id := string(k.Namespace) + "/" + string(k.Name)
+		e := r.live(id)
+		if e == nil || h.HasValue() && string(h.Value()) != e.value {
+			r.t.Errorf("scan: %s is %.20q, want %v", id, h.Value(), e)
+		}
+		if last != "" && s.direction(strings.Compare(last, id)) >= 0 {
+			r.t.Errorf("scan: %s after %s", id, last)
+		}
+		found[id], last = true, id
+		h.Release()
+	}
+	for id := range r.m.entries {
+		if r.live(id) != nil && !found[id] && !r.forgetful(id) {
+			r.t.Errorf("scan: %s is missing", id)
+		}
 	}
 }
 

@@ -199,6 +199,10 @@ type Tier interface {
 	// or a limit is reached. Removed records are told to OnRemove's function, as always.
 	Sweep(ctx context.Context, limits SweepLimits) (SweepResult, error)
 
+	// Snapshot fixes the set of keys that the tier holds now, for a scan that takes its
+	// time. What it holds back from reclaiming is released by its Close, or the tier's.
+	Snapshot() (TierSnapshot, error)
+
 	// Usage reports what a namespace generation holds.
 	Usage(ns NamespaceID) NamespaceUsage
 
@@ -213,4 +217,15 @@ type Tier interface {
 	// tier; it is idempotent.
 	Sync(ctx context.Context) error
 	Close() error
+}
+
+// TierSnapshot is the keys that a tier held at one moment. It belongs to one goroutine.
+type TierSnapshot interface {
+	// Scan visits the keys of a namespace from lower to before upper (nil: to the end), in
+	// byte order or against it. The record passed is the one that the key has now, metadata
+	// only, and valid during the call only; it has no Attrs if the key has none any more.
+	// Expired records are visited too. A visit that returns false ends the scan.
+	Scan(ctx context.Context, ns NamespaceID, lower, upper []byte, descending bool, visit func(*Record) bool) error
+	// Close is idempotent.
+	Close()
 }

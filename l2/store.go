@@ -30,6 +30,7 @@ type Store struct {
 	lookupKeys    sync.Pool // *lookupKeys
 	visited       *visitedSet
 	usage         usageTable
+	snapshots     snapshots
 	notifier      *notifier
 	counters      counters
 
@@ -232,6 +233,7 @@ func (s *Store) close() error {
 	var closeErr error
 	go func() {
 		defer close(closed)
+		s.closeSnapshots()
 		// Without the flush the next open would have to replay the log.
 		closeErr = errors.Join(s.db.Set(s.timeKey, appendUint64(nil, uint64(s.cfg.Now().UnixMilli())), pebble.NoSync), s.db.Flush(), s.db.Close())
 		if closeErr == nil {

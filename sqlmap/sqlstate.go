@@ -39,6 +39,9 @@ func wireError(err error) error {
 	case errors.As(err, &limit):
 		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "%s is too large", limit.What)
 		e.Detail = formatLimit(limit.Got, limit.Max, limit.Unit, limit.Setting)
+		if limit.What == "scan" {
+			e.Hint = "Without a disk tier a scan keeps the keys that match: narrow it by ns, a prefix or range of keys, or LIMIT."
+		}
 		return e
 	case errors.As(err, &quota):
 		e := pgwire.Errorf(pgwire.CodeConfigurationLimitExceeded, "too many %s", quota.What)
