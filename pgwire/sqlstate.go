@@ -14,6 +14,8 @@ const (
 
 // Class 22: data.
 const (
+	CodeDataException               Code = "22000"
+	CodeNullValueNotAllowed         Code = "22004"
 	CodeNumericValueOutOfRange      Code = "22003"
 	CodeInvalidDatetimeFormat       Code = "22007"
 	CodeDatetimeFieldOverflow       Code = "22008"

@@ -277,7 +277,11 @@ func dependsOnSession(t types.OID) bool {
 	if e := t.Elem(); e != 0 {
 		t = e
 	}
-	return t == types.TimestampTZ || t == types.Timestamp || t == types.Bytea
+	switch t {
+	case types.TimestampTZ, types.Timestamp, types.Date, types.Time, types.TimeTZ, types.Bytea, types.TsRange, types.TsTzRange, types.DateRange:
+		return true
+	}
+	return false
 }
 
 // Assign converts x for storing it into a column.

@@ -12,7 +12,12 @@ import (
 // ParseBinary reads the binary form of a type. The value may alias data.
 func ParseBinary(oid OID, data []byte) (Value, error) {
 	switch oid {
-	case Text, VarChar, BPChar, Name, Unknown, Char:
+	case Char:
+		if len(data) != 1 || data[0] >= utf8.RuneSelf {
+			return Value{}, wrongLength(oid)
+		}
+		return OfBytes(bytes.TrimLeft(data, "\x00")), nil
+	case Text, VarChar, BPChar, Name, Unknown:
 		if err := CheckUTF8(data); err != nil {
 			return Value{}, err
 		}
@@ -61,9 +66,37 @@ func ParseBinary(oid OID, data []byte) (Value, error) {
 		return parseJSON(oid, data[1:])
 	case Void:
 		return Value{}, nil
+	case Date:
+		return parseBinaryDate(data)
+	case Time:
+		return parseBinaryTime(data)
 	}
-	if elem := elemOf(oid); elem != 0 {
-		return parseBinaryArray(elem, data)
+	return parseRareBinary(oid, data)
+}
+
+// parseRareBinary is ParseBinary for the types that are mostly the catalog's.
+func parseRareBinary(oid OID, data []byte) (Value, error) {
+	switch oid {
+	case XML, Cstring, AclItem, PgNodeTree:
+		return OfBytes(data), CheckUTF8(data)
+	case TimeTZ:
+		return parseBinaryTimeTZ(data)
+	case Tid:
+		return parseBinaryTid(data)
+	case Inet, Cidr:
+		return parseBinaryNetwork(oid, data)
+	case Bit, VarBit:
+		return parseBinaryBits(oid, data)
+	case Record:
+		return parseBinaryRecord(data)
+	}
+	switch elem := elemOf(oid); {
+	case elem != 0:
+		return parseBinaryArray(oid, elem, data)
+	case oid.IsReg(), oid == Cid, oid == Xid8, oid == PgLSN:
+		return parseBinaryInt(oid, data)
+	case rangeElem(oid) != 0:
+		return parseBinaryRange(oid, data)
 	}
 	return Value{}, noInput(oid)
 }
@@ -79,13 +112,7 @@ func firstByte(b []byte) byte {
 }
 
 func parseBinaryInt(oid OID, data []byte) (Value, error) {
-	size := 8
-	switch oid {
-	case Int2:
-		size = 2
-	case Int4, Oid, Xid:
-		size = 4
-	}
+	size := int(Lookup(oid).Size)
 	if len(data) != size {
 		return Value{}, wrongLength(oid)
 	}
@@ -94,7 +121,8 @@ func parseBinaryInt(oid OID, data []byte) (Value, error) {
 		return OfInt(int64(int16(binary.BigEndian.Uint16(data)))), nil
 	case Int4:
 		return OfInt(int64(int32(binary.BigEndian.Uint32(data)))), nil
-	case Oid, Xid:
+	}
+	if size == 4 {
 		return OfInt(int64(binary.BigEndian.Uint32(data))), nil
 	}
 	return OfInt(int64(binary.BigEndian.Uint64(data))), nil
@@ -148,7 +176,12 @@ func sequenceLength(c byte) int {
 func AppendBinary(dst []byte, oid OID, v Value) []byte {
 	be := binary.BigEndian
 	switch oid {
-	case Text, VarChar, BPChar, Name, Char, JSON, Bytea, UUID, Unknown:
+	case Text, VarChar, BPChar, Name, JSON, Bytea, UUID, Unknown, XML, Cstring, AclItem, PgNodeTree:
+		return append(dst, v.Bytes...)
+	case Char:
+		if len(v.Bytes) == 0 {
+			return append(dst, 0)
+		}
 		return append(dst, v.Bytes...)
 	case JSONB:
 		return append(append(dst, jsonbEncoding), v.Bytes...)
@@ -156,9 +189,9 @@ func AppendBinary(dst []byte, oid OID, v Value) []byte {
 		return append(dst, byte(v.Int))
 	case Int2:
 		return be.AppendUint16(dst, uint16(v.Int))
-	case Int4, Oid, Xid:
+	case Int4, Oid, Xid, Cid, Date:
 		return be.AppendUint32(dst, uint32(v.Int))
-	case Int8, Timestamp, TimestampTZ:
+	case Int8, Timestamp, TimestampTZ, Time, Xid8, PgLSN:
 		return be.AppendUint64(dst, uint64(v.Int))
 	case Float4:
 		if math.IsNaN(v.Float) {
@@ -177,8 +210,30 @@ func AppendBinary(dst []byte, oid OID, v Value) []byte {
 	case Numeric:
 		return appendBinaryNumeric(dst, v.Bytes)
 	}
-	if elem := elemOf(oid); elem != 0 {
-		return appendBinaryArray(dst, elem, v)
+	return appendRareBinary(dst, oid, v)
+}
+
+// appendRareBinary is AppendBinary for the types that are mostly the catalog's.
+func appendRareBinary(dst []byte, oid OID, v Value) []byte {
+	switch oid {
+	case TimeTZ:
+		return binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(dst, uint64(v.Int)), uint32(v.Days))
+	case Tid:
+		return appendBinaryTid(dst, v)
+	case Inet, Cidr:
+		return appendBinaryNetwork(dst, oid, v)
+	case Bit, VarBit:
+		return appendBinaryBits(dst, v)
+	case Void:
+		return dst
 	}
-	return dst // void
+	switch elem := elemOf(oid); {
+	case elem != 0:
+		return appendBinaryArray(dst, oid, elem, v)
+	case oid.IsReg():
+		return binary.BigEndian.AppendUint32(dst, uint32(v.Int))
+	case rangeElem(oid) != 0:
+		return appendBinaryRange(dst, oid, v)
+	}
+	return appendBinaryRecord(dst, v) // record, and the row types of relations
 }

@@ -2,7 +2,6 @@ package types
 
 import (
 	"bytes"
-	"cmp"
 	"math"
 	"strconv"
 	"unicode/utf8"
@@ -25,33 +24,80 @@ func CastContext(from, to OID) Context {
 	switch {
 	case from == to || from == Unknown:
 		return Implicit
+	case Lookup(from) == nil || Lookup(to) == nil || from == Void || to == Void || to == Unknown || from == Cstring || to == Cstring:
+		return NoCast
+	case from.isVector() || to.isVector():
+		if ArrayOf(elemOf(from)) == to {
+			return Implicit
+		}
+		return textContext(from, to)
 	case elemOf(from) != 0 && elemOf(to) != 0:
 		return CastContext(elemOf(from), elemOf(to))
-	case Lookup(from) == nil || Lookup(to) == nil || from == Void || to == Void || to == Unknown:
-		return NoCast
 	}
-	if c := numericContext(from, to); c != NoCast {
-		return c
+	for _, find := range []func(from, to OID) Context{numericContext, identifierContext, timeContext, otherContext} {
+		if c := find(from, to); c != NoCast {
+			return c
+		}
 	}
+	return textContext(from, to)
+}
+
+// textContext is that of casts from and to text, by output and input.
+func textContext(from, to OID) Context {
 	switch {
 	case from.IsText() && to.IsText():
 		if to == Name || to == BPChar && from == Name {
 			return Assignment
 		}
 		return Implicit
-	case from == Char && to == Text:
-		return Implicit
-	case from == Timestamp && to == TimestampTZ:
-		return Implicit
-	case from == TimestampTZ && to == Timestamp, from == JSON && to == JSONB, from == JSONB && to == JSON:
+	case to.IsText() && to.Category() == CategoryString:
 		return Assignment
-	case from == Int4 && to == Bool, from == Bool && to == Int4:
+	case from.IsText():
 		return Explicit
-	case to.Category() == CategoryString:
-		return Assignment // by output and input
-	case from.Category() == CategoryString:
+	}
+	return NoCast
+}
+
+// identifierContext is that of casts among oid, the reg* types and integers.
+func identifierContext(from, to OID) Context {
+	isInt := func(t OID) bool { return t == Int2 || t == Int4 || t == Int8 }
+	switch {
+	case from == RegProc && to == RegProcedure, from == RegProcedure && to == RegProc,
+		from == RegOper && to == RegOperator, from == RegOperator && to == RegOper,
+		to == RegClass && (from == Text || from == VarChar):
+		return Implicit
+	case to == Oid && from.IsReg(), from == Oid && to.IsReg(), to.IsReg() && isInt(from), to == Oid && isInt(from):
+		return Implicit
+	case (from == Oid || from.IsReg()) && (to == Int4 || to == Int8):
+		return Assignment
+	}
+	return NoCast
+}
+
+// timeContext is that of casts among dates and times.
+func timeContext(from, to OID) Context {
+	switch [2]OID{from, to} {
+	case [2]OID{Date, Timestamp}, [2]OID{Date, TimestampTZ}, [2]OID{Timestamp, TimestampTZ},
+		[2]OID{Time, TimeTZ}, [2]OID{Time, Interval}:
+		return Implicit
+	case [2]OID{TimestampTZ, Timestamp}, [2]OID{TimestampTZ, Date}, [2]OID{Timestamp, Date}, [2]OID{Timestamp, Time},
+		[2]OID{TimestampTZ, Time}, [2]OID{TimestampTZ, TimeTZ}, [2]OID{TimeTZ, Time}, [2]OID{Interval, Time}:
+		return Assignment
+	}
+	return NoCast
+}
+
+func otherContext(from, to OID) Context {
+	switch [2]OID{from, to} {
+	case [2]OID{Char, Text}, [2]OID{Cidr, Inet}, [2]OID{Bit, VarBit}, [2]OID{VarBit, Bit}, [2]OID{PgNodeTree, Text}:
+		return Implicit
+	case [2]OID{JSON, JSONB}, [2]OID{JSONB, JSON}, [2]OID{Inet, Cidr}, [2]OID{Text, Char}, [2]OID{VarChar, Char}, [2]OID{BPChar, Char}:
+		return Assignment
+	case [2]OID{Int4, Bool}, [2]OID{Bool, Int4}, [2]OID{Int4, Char}, [2]OID{Char, Int4}, [2]OID{Xid8, Xid},
+		[2]OID{Int4, Bit}, [2]OID{Int8, Bit}, [2]OID{Bit, Int4}, [2]OID{Bit, Int8}:
 		return Explicit
-	case from == JSONB && (to == Bool || to.Category() == CategoryNumeric && to != Oid):
+	}
+	if from == JSONB && (to == Bool || numericRank(to) != 0) {
 		return Explicit
 	}
 	return NoCast
@@ -98,10 +144,6 @@ func numericContext(from, to OID) Context {
 		return Implicit
 	case a != 0 && b != 0:
 		return Assignment
-	case to == Oid && a != 0 && a <= 3:
-		return Implicit
-	case from == Oid && (to == Int4 || to == Int8):
-		return Assignment
 	}
 	return NoCast
 }
@@ -113,37 +155,128 @@ func Cast(v Value, from, to OID, style *Style) (Value, error) {
 		return v, nil
 	case from == Unknown:
 		return ParseText(to, v.Bytes, style)
-	case elemOf(from) != 0 && elemOf(to) != 0:
+	case elemOf(from) != 0 && elemOf(to) != 0 && !to.isVector():
 		return castArray(v, elemOf(from), elemOf(to), style)
 	case numericContext(from, to) != NoCast:
 		return castNumber(v, from, to)
+	case identifierContext(from, to) != NoCast && !from.IsText():
+		return castIdentifier(v, from, to)
+	case timeContext(from, to) != NoCast:
+		return castTime(v, from, to, style)
 	case from.IsText() && to.IsText():
-		if to == Name {
-			return OfBytes(clipName(v.Bytes)), nil
-		}
-		if from == BPChar {
+		if from == BPChar && to != Name {
 			return OfBytes(bytes.TrimRight(v.Bytes, " ")), nil
 		}
+		if to == Name {
+			return OfBytes(clipName(bytes.TrimRight(v.Bytes, " "))), nil
+		}
 		return v, nil
-	case from == Bool && to == Int4:
-		return v, nil
-	case from == Int4 && to == Bool:
-		return OfBool(v.Int != 0), nil
-	case from == Timestamp && to == TimestampTZ:
-		return ToInstant(v, style), nil
-	case from == TimestampTZ && to == Timestamp:
-		return ToLocal(v, style), nil
-	case from == JSONB && to == JSON:
-		return v, nil
-	case from == JSON && to == JSONB, from == JSONB && to != Text && to.Category() != CategoryString:
-		return ParseText(to, v.Bytes, style)
-	case from == Bool && to.Category() == CategoryString:
+	case otherContext(from, to) != NoCast:
+		return castOther(v, from, to, style)
+	case from == Bool && to.IsText():
 		return OfText(strconv.FormatBool(v.Int != 0)), nil // unlike its output function
-	case to.Category() == CategoryString:
+	case to.IsText():
 		return ParseText(to, AppendText(nil, from, v, style), style)
 	default:
 		return ParseText(to, v.Bytes, style)
 	}
+}
+
+func castIdentifier(v Value, from, to OID) (Value, error) {
+	switch {
+	case to == Int4:
+		return OfInt(int64(int32(v.Int))), nil
+	case to == Int8, from != Int8:
+		if to != Int8 {
+			v.Int = int64(uint32(v.Int))
+		}
+		return v, nil
+	case v.Int < 0 || v.Int > math.MaxUint32:
+		return Value{}, pgwire.Errorf(pgwire.CodeNumericValueOutOfRange, "OID out of range")
+	}
+	return v, nil
+}
+
+func castTime(v Value, from, to OID, style *Style) (Value, error) {
+	switch from {
+	case Date:
+		return DateToTimestamp(v, to, style), nil
+	case Interval:
+		return TimeOfDay(v), nil
+	case Time:
+		if to == Interval {
+			return v, nil
+		}
+		_, east := style.now().In(style.Zone()).Zone()
+		return Value{Int: v.Int, Days: int32(-east)}, nil
+	case TimeTZ:
+		return OfInt(v.Int), nil
+	case TimestampTZ:
+		switch to {
+		case Time, TimeTZ:
+			return TimeFromTimestamp(to, v, style), nil
+		case Date:
+			return TimestampToDate(ToLocal(v, style)), nil
+		}
+		return ToLocal(v, style), nil
+	}
+	switch to {
+	case Date:
+		return TimestampToDate(v), nil
+	case Time:
+		return TimeOfDay(v), nil
+	}
+	return ToInstant(v, style), nil
+}
+
+// castOther does the casts of otherContext.
+func castOther(v Value, from, to OID, style *Style) (Value, error) {
+	switch {
+	case from == Bool || from == JSONB && to == JSON || from == Cidr || from == Bit && to == VarBit || from == VarBit || from == PgNodeTree || from == Char && to == Text:
+		return v, nil
+	case to == Bool && from == Int4:
+		return OfBool(v.Int != 0), nil
+	case to == Cidr:
+		return maskedNetwork(v), nil
+	case from == Char:
+		return OfInt(int64(firstByte(v.Bytes))), nil
+	case to == Char && from == Int4:
+		if v.Int < 0 || v.Int >= utf8.RuneSelf {
+			return Value{}, pgwire.Errorf(pgwire.CodeNumericValueOutOfRange, "\"char\" out of range")
+		}
+		if v.Int == 0 {
+			return OfBytes(nil), nil
+		}
+		return OfBytes([]byte{byte(v.Int)}), nil
+	case from == Xid8:
+		return OfInt(int64(uint32(v.Int))), nil
+	case to == Bit:
+		return intToBits(v, from), nil
+	case from == Bit:
+		return bitsToInt(v, to)
+	case from == JSONB:
+		return castJSONScalar(v, to, style)
+	}
+	return ParseText(to, v.Bytes, style)
+}
+
+func castJSONScalar(v Value, to OID, style *Style) (Value, error) {
+	isNumber := len(v.Bytes) > 0 && (v.Bytes[0] == '-' || isDigit(v.Bytes[0]))
+	if to == Bool && (string(v.Bytes) == "true" || string(v.Bytes) == "false") || to != Bool && isNumber {
+		if to == Bool {
+			return ParseText(to, v.Bytes, style)
+		}
+		n, err := parseNumeric(v.Bytes)
+		if err != nil || to == Numeric {
+			return n, err
+		}
+		return castNumber(n, Numeric, to)
+	}
+	kind := map[byte]string{'{': "object", '[': "array", '"': "string", 't': "boolean", 'f': "boolean", 'n': "null"}[firstByte(v.Bytes)]
+	if kind == "" {
+		kind = "numeric"
+	}
+	return Value{}, pgwire.Errorf(pgwire.CodeInvalidParameterValue, "cannot cast jsonb %s to type %s", kind, to)
 }
 
 func castArray(v Value, from, to OID, style *Style) (Value, error) {
@@ -158,7 +291,7 @@ func castArray(v Value, from, to OID, style *Style) (Value, error) {
 			return Value{}, err
 		}
 	}
-	return Value{Elems: out}, nil
+	return Value{Elems: out, Shape: v.Shape}, nil
 }
 
 func castNumber(v Value, from, to OID) (Value, error) {
@@ -191,9 +324,6 @@ func castNumber(v Value, from, to OID) (Value, error) {
 			return Value{}, outOfRange(to)
 		}
 		return OfInt(int64(f)), nil
-	}
-	if to == Oid && from != Int8 {
-		return OfInt(int64(uint32(v.Int))), nil
 	}
 	if !intFits(to, v.Int) {
 		return Value{}, outOfRange(to)
@@ -261,63 +391,25 @@ func Modify(v Value, oid OID, modifiers []int64) (Value, bool) {
 		unit := int64(math.Pow10(6 - int(n)))
 		return OfInt(int64(math.RoundToEven(float64(v.Int)/float64(unit))) * unit), true
 	}
+	return modifyRare(v, oid, n)
+}
+
+// modifyRare is Modify for the types whose modifiers are rarely written.
+func modifyRare(v Value, oid OID, n int64) (Value, bool) {
+	switch oid {
+	case Bit:
+		return resizeBits(v, n), n >= 1 && n <= varcharMax
+	case VarBit:
+		return resizeBits(v, min(n, v.Int)), n >= 1 && n <= varcharMax
+	case Time, TimeTZ:
+		if n < 6 && n >= 0 {
+			unit := int64(math.Pow10(6 - int(n)))
+			v.Int = int64(math.RoundToEven(float64(v.Int)/float64(unit))) * unit
+		}
+		return v, n >= 0
+	}
 	return v, false
 }
 
-// Compare orders two values of one type that are not NULL.
-func Compare(oid OID, a, b Value) int {
-	switch oid {
-	case Float4, Float8:
-		return compareFloat(a.Float, b.Float)
-	case Numeric:
-		return compareNumeric(a.Bytes, b.Bytes)
-	case Interval:
-		return cmp.Compare(IntervalMicros(a), IntervalMicros(b))
-	case BPChar:
-		return bytes.Compare(bytes.TrimRight(a.Bytes, " "), bytes.TrimRight(b.Bytes, " "))
-	case Text, VarChar, Name, Char, Bytea, UUID, JSONB, JSON:
-		return bytes.Compare(a.Bytes, b.Bytes)
-	}
-	if elem := elemOf(oid); elem != 0 {
-		return compareArrays(elem, a, b)
-	}
-	return cmp.Compare(a.Int, b.Int)
-}
-
-// compareFloat orders NaN above all and equal to itself.
-func compareFloat(a, b float64) int {
-	switch {
-	case math.IsNaN(a) && math.IsNaN(b):
-		return 0
-	case math.IsNaN(a):
-		return 1
-	case math.IsNaN(b):
-		return -1
-	}
-	return cmp.Compare(a, b)
-}
-
-// compareArrays orders by elements, then by length; in arrays NULLs are equal and last.
-func compareArrays(elem OID, a, b Value) int {
-	for i := range min(len(a.Elems), len(b.Elems)) {
-		x, y := a.Elems[i], b.Elems[i]
-		c := 0
-		switch {
-		case x.IsNull || y.IsNull:
-			c = cmp.Compare(rankNull(x), rankNull(y))
-		default:
-			c = Compare(elem, x, y)
-		}
-		if c != 0 {
-			return c
-		}
-	}
-	return cmp.Compare(len(a.Elems), len(b.Elems))
-}
-
-func rankNull(v Value) int {
-	if v.IsNull {
-		return 1
-	}
-	return 0
-}
+// varcharMax bounds what padding can cost; PostgreSQL allows 10485760.
+const varcharMax = 65536

@@ -177,6 +177,7 @@ type timeParser struct {
 	year, month, day, hour, minute, second, fraction, _ int
 	loc                                                 *time.Location
 	badZone                                             string
+	hasClock, hasMeridiem                               bool
 }
 
 // number reads up to width digits.
@@ -199,24 +200,111 @@ func (p *timeParser) take(c byte) bool {
 
 func (p *timeParser) spaces() { p.rest = strings.TrimLeft(p.rest, " \t") }
 
+// yearDigitsMax is how many digits the last year of a date has.
+const yearDigitsMax = 7
+
+// date reads 2026-01-31, 20260131, 1/31/2026, Jan 31, 2026 or 31 Jan 2026.
 func (p *timeParser) date() bool {
-	var ok [3]int
-	p.year, ok[0] = p.number(6)
-	if ok[0] == 8-2 && !strings.HasPrefix(p.rest, "-") { // yyyymmdd
-		day, digits := p.number(2)
-		p.month, p.day, p.year = p.year%100, day, p.year/100
-		return digits == 2
+	if p.rest != "" && !isDigit(p.rest[0]) {
+		return p.monthName() && p.dayAndYear()
 	}
-	if ok[0] < 3 || !p.take('-') {
+	var ok [3]int
+	p.year, ok[0] = p.number(yearDigitsMax)
+	if ok[0] == yearDigitsMax && !strings.HasPrefix(p.rest, "-") { // the 7 digits yyyymmd, and one more
+		last, digits := p.number(1)
+		p.day, p.month, p.year = p.year%10*10+last, p.year/10%100, p.year/1000
+		return digits == 1
+	}
+	if ok[0] > 0 && ok[0] < 3 {
+		return p.shortDate()
+	}
+	if ok[0] < 3 || !p.take('-') && !p.take('/') {
 		return false
 	}
-	p.month, ok[1] = p.number(2)
-	if ok[1] == 0 || !p.take('-') {
+	if p.rest != "" && !isDigit(p.rest[0]) {
+		if !p.monthName() {
+			return false
+		}
+	} else if p.month, ok[1] = p.number(2); ok[1] == 0 {
+		return false
+	}
+	if !p.take('-') && !p.take('/') {
 		return false
 	}
 	p.day, ok[2] = p.number(2)
 	return ok[2] > 0
 }
+
+// shortDate reads a date that does not begin with the year: DateStyle is MDY.
+func (p *timeParser) shortDate() bool {
+	first, digits := p.year, 0
+	separator := byte(' ')
+	for _, c := range []byte("/-.") {
+		if p.take(c) {
+			separator = c
+		}
+	}
+	p.spaces()
+	if p.rest != "" && !isDigit(p.rest[0]) {
+		if p.day = first; !p.monthName() {
+			return false
+		}
+	} else if p.month = first; separator == ' ' {
+		return false
+	} else if p.day, digits = p.number(2); digits == 0 {
+		return false
+	}
+	p.take(separator)
+	p.spaces()
+	return p.yearNumber()
+}
+
+// dayAndYear reads what follows the name of a month.
+func (p *timeParser) dayAndYear() bool {
+	digits := 0
+	p.spaces()
+	p.take('-')
+	if p.day, digits = p.number(2); digits == 0 {
+		return false
+	}
+	if !p.take(',') {
+		p.take('-')
+	}
+	p.spaces()
+	return p.yearNumber()
+}
+
+// yearNumber reads a year; of two digits, those from 70 are in the last century.
+func (p *timeParser) yearNumber() bool {
+	digits := 0
+	p.year, digits = p.number(yearDigitsMax)
+	if digits == 2 {
+		p.year += 2000
+		if p.year >= 2070 {
+			p.year -= 100
+		}
+	}
+	return digits >= 2
+}
+
+// monthName reads the English name of a month or its first three letters.
+func (p *timeParser) monthName() bool {
+	end := 0
+	for end < len(p.rest) && (p.rest[end]|0x20 >= 'a' && p.rest[end]|0x20 <= 'z') {
+		end++
+	}
+	word := strings.ToLower(p.rest[:end])
+	for m := time.January; m <= time.December; m++ {
+		name := strings.ToLower(m.String())
+		if word == name || word == name[:3] || word == "sept" && m == time.September {
+			p.month, p.rest = int(m), p.rest[end:]
+			return true
+		}
+	}
+	return false
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func (p *timeParser) clock() bool {
 	if p.rest == "" {
@@ -228,18 +316,32 @@ func (p *timeParser) clock() bool {
 			return true // perhaps a zone follows at once
 		}
 	}
-	if p.rest == "" || p.rest[0] < '0' || p.rest[0] > '9' {
+	if p.rest == "" || !isDigit(p.rest[0]) {
 		return true
 	}
+	return p.clockOnly()
+}
+
+// clockOnly reads hh:mm[:ss[.ffffff]] [am|pm].
+func (p *timeParser) clockOnly() bool {
+	p.hasClock = true
 	var digits int
-	if p.hour, digits = p.number(2); digits == 0 || !p.take(':') {
+	if p.hour, digits = p.number(2); digits == 0 {
 		return false
+	}
+	if len(p.rest) >= 4 && isDigit(p.rest[0]) { // hhmmss
+		p.minute, _ = p.number(2)
+		p.second, digits = p.number(2)
+		return digits == 2
+	}
+	if !p.take(':') {
+		return p.meridiem() && p.hasMeridiem
 	}
 	if p.minute, digits = p.number(2); digits != 2 {
 		return false
 	}
 	if !p.take(':') {
-		return true
+		return p.meridiem()
 	}
 	if p.second, digits = p.number(2); digits == 0 {
 		return false
@@ -249,8 +351,31 @@ func (p *timeParser) clock() bool {
 		_, digits = p.number(len(p.rest))
 		f, err := strconv.ParseFloat("0."+text[:digits]+"0", 64)
 		p.fraction = int(math.Round(f * microsPerSecond))
-		return err == nil
+		if err != nil {
+			return false
+		}
 	}
+	return p.meridiem()
+}
+
+// meridiem reads an optional am or pm.
+func (p *timeParser) meridiem() bool {
+	rest := strings.TrimLeft(p.rest, " ")
+	if len(rest) < 2 || rest[1]|0x20 != 'm' || rest[0]|0x20 != 'a' && rest[0]|0x20 != 'p' {
+		return true
+	}
+	if len(rest) > 2 && rest[2] != ' ' && rest[2] != '+' && rest[2] != '-' {
+		return true // the name of a zone
+	}
+	if p.hour < 1 || p.hour > 12 {
+		return false
+	}
+	p.hasMeridiem = true
+	p.hour %= 12
+	if rest[0]|0x20 == 'p' {
+		p.hour += 12
+	}
+	p.rest = rest[2:]
 	return true
 }
 

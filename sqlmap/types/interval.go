@@ -123,12 +123,37 @@ func (s *span) parseField(text string) (rest string, ok bool) {
 	if err != nil {
 		return "", false
 	}
+	if rest, ok := s.parseYearMonth(n, text[end:]); ok {
+		return rest, true
+	}
 	text = strings.TrimLeft(text[end:], " \t")
+	if end = numberEnd(text); end > 0 && end < len(text) && text[end] == ':' {
+		s.addDays(n) // days before a time need no unit
+		return text, true
+	}
 	end = 0
 	for end < len(text) && text[end] >= 'a' && text[end] <= 'z' {
 		end++
 	}
 	return text[end:], s.add(n, text[:end]) && (end > 0 || text == "")
+}
+
+// parseYearMonth reads the -m of a y-m.
+func (s *span) parseYearMonth(years float64, text string) (rest string, ok bool) {
+	if len(text) < 2 || text[0] != '-' || !isDigit(text[1]) {
+		return "", false
+	}
+	end := 1
+	for end < len(text) && isDigit(text[end]) {
+		end++
+	}
+	months, err := strconv.ParseFloat(text[1:end], 64)
+	if err != nil || months > 11 {
+		return "", false
+	}
+	s.add(years, "year")
+	s.add(math.Copysign(months, years), "month")
+	return text[end:], true
 }
 
 func numberEnd(text string) int {

@@ -299,3 +299,75 @@ func JSONConcat(a, b Value) (Value, error) {
 	}
 	return OfBytes(out.append(nil)), nil
 }
+
+// jsonRank orders the kinds of jsonb: objects above arrays above booleans above numbers
+// above strings above null.
+func (n *jsonNode) jsonRank() int {
+	switch {
+	case n.kind == '{':
+		return 5
+	case n.kind == '[':
+		return 4
+	}
+	switch n.scalar[0] {
+	case 't', 'f':
+		return 3
+	case '"':
+		return 1
+	case 'n':
+		return 0
+	}
+	return 2
+}
+
+// compareJSON orders jsonb values as PostgreSQL does.
+func compareJSON(a, b []byte) int {
+	if bytes.Equal(a, b) {
+		return 0
+	}
+	x, err1 := decodeJSON(a)
+	y, err2 := decodeJSON(b)
+	if err1 != nil || err2 != nil {
+		return bytes.Compare(a, b)
+	}
+	return x.compare(&y)
+}
+
+func (n *jsonNode) compare(o *jsonNode) int {
+	rank := n.jsonRank()
+	if c := rank - o.jsonRank(); c != 0 {
+		return c
+	}
+	switch rank {
+	case 5:
+		if c := len(n.members) - len(o.members); c != 0 {
+			return c
+		}
+		for i := range n.members {
+			if c := compareKeys(n.members[i].key, o.members[i].key); c != 0 {
+				return c
+			}
+			if c := n.members[i].value.compare(&o.members[i].value); c != 0 {
+				return c
+			}
+		}
+	case 4:
+		if c := len(n.items) - len(o.items); c != 0 {
+			return c
+		}
+		for i := range n.items {
+			if c := n.items[i].compare(&o.items[i]); c != 0 {
+				return c
+			}
+		}
+	case 3:
+		return len(o.scalar) - len(n.scalar) // false before true
+	case 2:
+		return compareNumeric(n.scalar, o.scalar)
+	case 1:
+		var s, t string
+		_, _ = json.Unmarshal(n.scalar, &s), json.Unmarshal(o.scalar, &t)
+		return bytes.Compare([]byte(s), []byte(t))
+	}
+	return 0
+}

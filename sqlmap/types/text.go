@@ -37,6 +37,14 @@ func (s *Style) Zone() *time.Location {
 	return s.Location
 }
 
+// now is the time of the session's transaction.
+func (s *Style) now() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return s.Now
+}
+
 func invalidText(oid OID, text []byte) error {
 	return pgwire.Errorf(pgwire.CodeInvalidTextRepresentation, "invalid input syntax for type %s: \"%s\"", oid, clip(text))
 }
@@ -73,7 +81,7 @@ func ParseText(oid OID, text []byte, style *Style) (Value, error) {
 		return parseBytea(text)
 	case Bool:
 		return parseBool(text)
-	case Int2, Int4, Int8, Oid, Xid:
+	case Int2, Int4, Int8, Oid, Xid, Cid:
 		return parseInt(oid, text)
 	case Float4, Float8:
 		return parseFloat(oid, text)
@@ -81,6 +89,10 @@ func ParseText(oid OID, text []byte, style *Style) (Value, error) {
 		return parseNumeric(text)
 	case Timestamp, TimestampTZ:
 		return parseTimestamp(oid, text, style)
+	case Date:
+		return parseDate(text, style)
+	case Time, TimeTZ:
+		return parseClockTime(oid, text, style)
 	case Interval:
 		return parseInterval(text)
 	case JSON, JSONB:
@@ -90,8 +102,36 @@ func ParseText(oid OID, text []byte, style *Style) (Value, error) {
 	case Void:
 		return Value{}, nil
 	}
-	if elem := elemOf(oid); elem != 0 {
-		return parseArray(oid, elem, text, style)
+	return parseRareText(oid, text, style)
+}
+
+// parseRareText is ParseText for the types that are mostly the catalog's.
+func parseRareText(oid OID, text []byte, style *Style) (Value, error) {
+	switch oid {
+	case XML, Cstring, AclItem, PgNodeTree:
+		return OfBytes(text), nil
+	case Tid:
+		return parseTid(text)
+	case Xid8:
+		return parseXid8(text)
+	case PgLSN:
+		return parseLSN(text)
+	case Inet, Cidr:
+		return parseNetwork(oid, text)
+	case Bit, VarBit:
+		return parseBits(text)
+	case Int2Vector, OidVector:
+		return parseVector(oid, text, style)
+	case Record:
+		return parseRecord()
+	}
+	switch elem := elemOf(oid); {
+	case elem != 0:
+		return parseArray(elem, text, style)
+	case oid.IsReg():
+		return parseReg(oid, text, style)
+	case rangeElem(oid) != 0:
+		return parseRange(oid, text, style)
 	}
 	return Value{}, noInput(oid)
 }
@@ -103,7 +143,7 @@ func noInput(oid OID) error {
 // AppendText appends the text form of a value that is not NULL.
 func AppendText(dst []byte, oid OID, v Value, style *Style) []byte {
 	switch oid {
-	case Text, VarChar, BPChar, Name, Char, JSON, JSONB, Numeric, Unknown:
+	case Text, VarChar, BPChar, Name, Char, JSON, JSONB, Numeric, Unknown, XML, Cstring, AclItem, PgNodeTree:
 		return append(dst, v.Bytes...)
 	case Bytea:
 		return AppendBytea(dst, v.Bytes, style != nil && style.ByteaEscape)
@@ -112,7 +152,7 @@ func AppendText(dst []byte, oid OID, v Value, style *Style) []byte {
 			return append(dst, 't')
 		}
 		return append(dst, 'f')
-	case Int2, Int4, Int8, Oid, Xid:
+	case Int2, Int4, Int8, Oid, Xid, Cid:
 		return strconv.AppendInt(dst, v.Int, 10)
 	case Float4:
 		return appendFloat(dst, v.Float, 32)
@@ -126,11 +166,43 @@ func AppendText(dst []byte, oid OID, v Value, style *Style) []byte {
 		return appendInterval(dst, v)
 	case UUID:
 		return appendUUID(dst, v.Bytes)
+	case Date:
+		return appendDate(dst, v)
+	case Time:
+		return appendClock(dst, uint64(v.Int))
 	}
-	if elem := elemOf(oid); elem != 0 {
+	return appendRareText(dst, oid, v, style)
+}
+
+// appendRareText is AppendText for the types that are mostly the catalog's.
+func appendRareText(dst []byte, oid OID, v Value, style *Style) []byte {
+	switch oid {
+	case TimeTZ:
+		return appendTimeTZ(dst, v)
+	case Tid:
+		return appendTid(dst, v)
+	case Xid8:
+		return strconv.AppendUint(dst, uint64(v.Int), 10)
+	case PgLSN:
+		return appendLSN(dst, v)
+	case Inet, Cidr:
+		return appendNetwork(dst, oid, v)
+	case Bit, VarBit:
+		return appendBits(dst, v)
+	case Int2Vector, OidVector:
+		return appendVector(dst, elemOf(oid), v, style)
+	case Void:
+		return dst
+	}
+	switch elem := elemOf(oid); {
+	case elem != 0:
 		return appendArray(dst, elem, v, style)
+	case oid.IsReg():
+		return appendReg(dst, oid, v, style)
+	case rangeElem(oid) != 0:
+		return appendRange(dst, oid, v, style)
 	}
-	return dst // void
+	return appendRecord(dst, v, style) // record, and the row types of relations
 }
 
 // nameBytesMax is PostgreSQL's NAMEDATALEN less its terminator.
@@ -172,7 +244,7 @@ func parseInt(oid OID, text []byte) (Value, error) {
 	if !intFits(oid, i) {
 		return Value{}, outOfRangeText(oid, text)
 	}
-	if oid == Oid || oid == Xid {
+	if oid == Oid || oid == Xid || oid == Cid {
 		i = int64(uint32(i)) // as in PostgreSQL, -1 is 4294967295
 	}
 	return OfInt(i), nil
@@ -188,7 +260,7 @@ func intFits(oid OID, i int64) bool {
 		return i == int64(int16(i))
 	case Int4:
 		return i == int64(int32(i))
-	case Oid, Xid:
+	case Oid, Xid, Cid:
 		return i >= math.MinInt32 && i <= math.MaxUint32
 	}
 	return true

@@ -8,13 +8,20 @@ import (
 
 // Value is a value of some type. Which fields count depends on the type:
 //
-//	bool, integers, oid, xid        Int
+//	bool, integers, oid, reg…, xid  Int
+//	xid8, pg_lsn                    Int, read as unsigned
+//	tid                             Int, block<<16 | item
+//	date                            Int, days since 2000-01-01; ±infinity are the extremes of int4
+//	time, timetz                    Int (microseconds since midnight), Days (seconds west of Greenwich)
 //	timestamp, timestamptz          Int, microseconds since 2000-01-01; ±infinity are the extremes
 //	interval                        Int (microseconds), Days, Months
 //	float4, float8                  Float
-//	text types, "char", json, jsonb Bytes, the text
+//	text types, "char", json, jsonb Bytes, the text; so xml, aclitem and pg_node_tree
 //	numeric                         Bytes, the canonical text
 //	bytea, uuid                     Bytes
+//	bit, varbit                     Int (how many), Bytes (packed)
+//	inet, cidr                      Int (length of the prefix), Bytes (4 or 16)
+//	ranges                          Int (flags), Elems (lower and upper bound)
 //	arrays                          Elems, row by row, and Shape unless of one dimension from 1
 //	records, composite types        Elems, and Shape
 type Value struct {
@@ -44,6 +51,28 @@ type Dim struct{ Length, Lower int32 }
 type Field struct {
 	Name string
 	Type OID
+}
+
+// OfRecord makes a record.
+func OfRecord(shape *Shape, fields []Value) Value { return Value{Elems: fields, Shape: shape} }
+
+// OfArray makes an array of one dimension.
+func OfArray(elems []Value) Value { return Value{Elems: elems} }
+
+// OfVector makes an int2vector or oidvector, whose subscripts start at 0.
+func OfVector(elems []Value) Value {
+	return Value{Elems: elems, Shape: &Shape{Dims: []Dim{{Length: int32(len(elems)), Lower: 0}}}}
+}
+
+// Dims are the dimensions of an array; none if it is empty.
+func (v *Value) Dims() []Dim {
+	switch {
+	case len(v.Elems) == 0:
+		return nil
+	case v.Shape != nil && len(v.Shape.Dims) > 0:
+		return v.Shape.Dims
+	}
+	return []Dim{{Length: int32(len(v.Elems)), Lower: 1}}
 }
 
 // Null is NULL.
