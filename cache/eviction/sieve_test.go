@@ -17,7 +17,7 @@ func drain(p Policy) []uint32 {
 func TestSieveEvictsInInsertionOrderWithoutHits(t *testing.T) {
 	s := NewSieve()
 	for slot := uint32(1); slot <= 5; slot++ {
-		s.Insert(slot)
+		s.Insert(slot, Entry{Priority: PriorityDefault})
 	}
 	if got := drain(s); !slices.Equal(got, []uint32{1, 2, 3, 4, 5}) {
 		t.Fatal(got)
@@ -29,14 +29,14 @@ func TestSieveEvictsInInsertionOrderWithoutHits(t *testing.T) {
 func TestSieveHandKeepsSurvivorsInPlace(t *testing.T) {
 	s := NewSieve()
 	for slot := uint32(1); slot <= 4; slot++ {
-		s.Insert(slot)
+		s.Insert(slot, Entry{Priority: PriorityDefault})
 	}
 	s.Access(1)
 	s.Access(3)
 	if v := s.Victim(); v != 2 {
 		t.Fatalf("victim %d, want 2: 1 was visited", v)
 	}
-	s.Insert(5)
+	s.Insert(5, Entry{Priority: PriorityDefault})
 	if v := s.Victim(); v != 4 {
 		t.Fatalf("victim %d, want 4: the hand goes on from where it stood, 3 was visited", v)
 	}
@@ -47,9 +47,9 @@ func TestSieveHandKeepsSurvivorsInPlace(t *testing.T) {
 
 func TestSieveInsertedSlotIsUnvisited(t *testing.T) {
 	s := NewSieve()
-	s.Insert(1)
+	s.Insert(1, Entry{Priority: PriorityDefault})
 	s.Access(1)
-	s.Insert(2)
+	s.Insert(2, Entry{Priority: PriorityDefault})
 	if v := s.Victim(); v != 2 {
 		t.Fatalf("victim %d, want 2: a new slot carries no visited bit", v)
 	}
@@ -58,13 +58,13 @@ func TestSieveInsertedSlotIsUnvisited(t *testing.T) {
 func TestSieveAccessOfUnqueuedSlotDoesNothing(t *testing.T) {
 	s := NewSieve()
 	s.Access(7)
-	s.Insert(1)
+	s.Insert(1, Entry{Priority: PriorityDefault})
 	s.Remove(1)
 	s.Access(1)
 	if s.Len() != 0 || s.Victim() != 0 {
 		t.Fatal("a slot came back")
 	}
-	s.Insert(1)
+	s.Insert(1, Entry{Priority: PriorityDefault})
 	if v := s.Victim(); v != 1 {
 		t.Fatal(v)
 	}
@@ -116,7 +116,7 @@ func TestSieveAgainstReference(t *testing.T) {
 			isQueued := slices.Contains(r.queue, slot)
 			switch op := random.IntN(10); {
 			case op < 3 && !isQueued:
-				s.Insert(slot)
+				s.Insert(slot, Entry{Priority: PriorityDefault})
 				// A hand that has passed the head starts again at the tail.
 				atEnd := r.hand >= len(r.queue)
 				r.queue = append(r.queue, slot)

@@ -1,0 +1,73 @@
+package eviction
+
+// ghost remembers the hashes of entries that have left, about as many as there are slots
+// queued, the oldest forgotten first. It is a table of small sets, each a queue of its
+// own. It never gives a wrong answer that matters: two keys may share a hash.
+type ghost struct {
+	sets []ghostSet
+	bits int // len(sets) is 1<<bits
+}
+
+const ghostSetLen = 8
+
+// ghostSet holds hashes, newest first; zero is none.
+type ghostSet [ghostSetLen]uint32
+
+const ghostSetBytes = ghostSetLen * 4
+
+// fit makes the table right for n hashes. Changing its size forgets what it knows, which
+// costs little: it is right from when the shard is full until sizes change altogether.
+func (g *ghost) fit(n int) {
+	capacity := len(g.sets) * ghostSetLen
+	if capacity >= n && capacity <= 4*max(n, ghostSetLen) {
+		return
+	}
+	g.bits = 0
+	for ghostSetLen<<g.bits < n {
+		g.bits++
+	}
+	g.sets = make([]ghostSet, 1<<g.bits)
+}
+
+func (g *ghost) bytes() int64 { return int64(len(g.sets)) * ghostSetBytes }
+
+// set is where a hash belongs. REQUIRES: the table is not empty.
+func (g *ghost) set(hash uint32) *ghostSet {
+	// Fibonacci hashing: the hash's low bits also choose its bucket in the index.
+	return &g.sets[uint64(hash*0x9e3779b1)<<g.bits>>32]
+}
+
+// add remembers a hash. REQUIRES: the table is not empty.
+func (g *ghost) add(hash uint32) {
+	set := g.set(hash | 1)
+	copy(set[1:], set[:ghostSetLen-1])
+	set[0] = hash | 1
+}
+
+func (g *ghost) has(hash uint32) bool {
+	if len(g.sets) == 0 {
+		return false
+	}
+	for _, known := range g.set(hash | 1) {
+		if known == hash|1 {
+			return true
+		}
+	}
+	return false
+}
+
+// take is has, and forgets the hash.
+func (g *ghost) take(hash uint32) bool {
+	if len(g.sets) == 0 {
+		return false
+	}
+	set := g.set(hash | 1)
+	for i, known := range set {
+		if known == hash|1 {
+			copy(set[i:], set[i+1:])
+			set[ghostSetLen-1] = 0
+			return true
+		}
+	}
+	return false
+}
