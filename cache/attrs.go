@@ -271,6 +271,9 @@ func (a Attrs) StateAt(nowMs, lastAccessMs int64) State {
 	}
 }
 
+// Expires reports that the entry may ever be Dead.
+func (a Attrs) Expires() bool { return a[1]&(attrHard|attrIdle) != 0 }
+
 // DeadlineMs is when the entry becomes Dead whatever is read (hard expiry plus stale
 // window), if ever. Idle expiry may come earlier.
 func (a Attrs) DeadlineMs() (int64, bool) {

@@ -235,10 +235,12 @@ func (s *shard) close() {
 	for hash := range s.waiters {
 		s.wake(hash, ErrClosed)
 	}
-	for number := range s.slots {
-		if s.slots[number].ref != 0 {
-			s.remove(uint32(number))
+	for number := range s.given {
+		if s.slot(number).ref != 0 {
+			s.remove(number)
 		}
 	}
+	s.cache.release(s.historyBytes)
+	s.historyBytes = 0
 	s.arena.Close()
 }

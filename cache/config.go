@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pgcache/cache/arena"
+	"pgcache/cache/eviction"
 )
 
 // Config is what a cache is made of. Zero fields take the default named with each.
@@ -21,6 +22,7 @@ type Config struct {
 	ScanBytesMax  int64            // keys that one scan may keep, which is all that match without a tier; 64 MiB
 	Now           func() time.Time // the wall clock; time.Now
 	Clock         *Clock           // shared with the tier; nil: made of Now
+	L1Policy      string           // what leaves L1 first, sieve or s3fifo; s3fifo
 	Random        func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
 	Logger        *slog.Logger     // discards
 
@@ -50,6 +52,9 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDefault(&cfg.WriteWait, writeWaitDefault)
 	orDefault(&cfg.ScanBytesMax, scanBytesDefault)
 	cfg.Limits = cfg.Limits.withDefaults(cfg.L1BytesMax)
+	if cfg.L1Policy == "" {
+		cfg.L1Policy = eviction.Default
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -68,6 +73,8 @@ func (cfg Config) withDefaults() (Config, error) {
 	switch {
 	case cfg.L1BytesMax < l1BytesMin:
 		return cfg, &ArgumentError{"l1_bytes", fmt.Sprintf("%d is less than the minimum of %d", cfg.L1BytesMax, l1BytesMin)}
+	case cfg.L1Policy != eviction.SieveName && cfg.L1Policy != eviction.S3FIFOName:
+		return cfg, &ArgumentError{"l1_policy", fmt.Sprintf("%q is not a policy: %s or %s", cfg.L1Policy, eviction.SieveName, eviction.S3FIFOName)}
 	case cfg.NamespacesMax < 1:
 		return cfg, &ArgumentError{"max_namespaces", "must be positive"}
 	case cfg.DirtyBytesMax < 0 || cfg.DirtyBytesMax > cfg.L1BytesMax/2:

@@ -69,6 +69,18 @@ func (e entry) fill(namespace NamespaceID, key []byte, attrs Attrs, value []byte
 	copy(e[entryHeaderBytes+n:], value)
 }
 
+// dueMs is when the entry will be Dead if it is not accessed again; 0: never.
+func (e entry) dueMs() int64 {
+	attrs := e.attrs()
+	due, expires := attrs.DeadlineMs()
+	if idle := attrs.IdleMs(); idle > 0 {
+		if at := addMs(e.header().lastAccessMs.Load(), idle); !expires || at < due {
+			due = at
+		}
+	}
+	return due
+}
+
 // stateAt is Dead for tombstones, else what time has made of the entry.
 func (e entry) stateAt(nowMs int64) State {
 	h := e.header()

@@ -52,14 +52,15 @@ type flushing struct {
 
 // enqueue hands a dirty slot to its flusher, once. REQUIRES: s.mu held.
 func (s *shard) enqueue(number uint32) {
-	sl := &s.slots[number]
+	sl := s.slot(number)
 	if sl.flags&slotQueued != 0 {
 		return
 	}
 	sl.flags |= slotQueued
+	hash := s.hashOf(number)
 	f := s.cache.flushers[s.number%len(s.cache.flushers)]
 	f.mu.Lock()
-	f.queue = append(f.queue, dirtyKey{s, sl.hash})
+	f.queue = append(f.queue, dirtyKey{s, hash})
 	f.queued++
 	f.mu.Unlock()
 	select {
@@ -216,11 +217,11 @@ func (s *shard) claim(hash uint64) (flushing, TierOp, bool) {
 	c := s.cache
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	number, ok := s.index[hash]
-	if !ok {
+	number := s.lookup(hash)
+	if number == 0 {
 		return flushing{}, TierOp{}, false
 	}
-	sl := &s.slots[number]
+	sl := s.slot(number)
 	sl.flags &^= slotQueued | slotLost
 	if sl.flags&slotDirty == 0 {
 		return flushing{}, TierOp{}, false
@@ -261,13 +262,13 @@ func (x *flushing) settle(op *TierOp, err error) {
 	if err != nil {
 		s.wake(x.hash, err)
 	}
-	number, ok := s.index[x.hash]
-	if !ok {
+	number := s.lookup(x.hash)
+	if number == 0 {
 		return
 	}
 	e := s.entryOf(number)
 	header := e.header()
-	if header.seq != x.seq || s.slots[number].flags&slotDirty == 0 {
+	if header.seq != x.seq || s.slot(number).flags&slotDirty == 0 {
 		return
 	}
 	if err != nil {
@@ -293,7 +294,7 @@ func (x *flushing) settle(op *TierOp, err error) {
 
 // clean ends the dirtiness of an entry: from now on it is evictable. REQUIRES: s.mu held.
 func (s *shard) clean(number uint32, e entry, op *TierOp, dropped bool) {
-	sl := &s.slots[number]
+	sl := s.slot(number)
 	// What is superseded, in a live generation, is there by an earlier try that seemed to fail.
 	isStored := !op.Rejected && sl.flags&slotLost == 0 && (!dropped || op.Superseded)
 	storedLen := op.Record.StoredLen
@@ -316,7 +317,7 @@ func (s *shard) clean(number uint32, e entry, op *TierOp, dropped bool) {
 
 // setAlone notes whether the tier holds a record of the key. REQUIRES: s.mu held.
 func (s *shard) setAlone(number uint32, e entry, alone bool) {
-	sl := &s.slots[number]
+	sl := s.slot(number)
 	if alone == (sl.flags&slotAlone != 0) {
 		return
 	}
@@ -352,11 +353,11 @@ func (s *shard) wakeWhenSaved(hash uint64) {
 func (s *shard) requeue(hash uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	number, ok := s.index[hash]
-	if !ok || s.slots[number].flags&slotQueued == 0 {
+	number := s.lookup(hash)
+	if number == 0 || s.slot(number).flags&slotQueued == 0 {
 		return
 	}
-	s.slots[number].flags &^= slotQueued
+	s.slot(number).flags &^= slotQueued
 	s.enqueue(number)
 }
 
@@ -383,8 +384,8 @@ func (c *Cache) tierRemoved(namespace NamespaceID, key []byte, seq Sequence) {
 	header := e.header()
 	switch {
 	case header.seq != seq:
-	case s.slots[number].flags&slotDirty != 0:
-		s.slots[number].flags |= slotLost
+	case s.slot(number).flags&slotDirty != 0:
+		s.slot(number).flags |= slotLost
 	default:
 		header.storedLen.Store(notStored)
 		s.setAlone(number, e, true)

@@ -234,9 +234,9 @@ func (in *invalidation) slotsWithLabels(s *shard, slots []covered) []covered {
 func (in *invalidation) slotsWithPrefix(s *shard, slots []covered) []covered {
 	for start, total := 1, 2; start < total; start += invalidateSlotsPerLock {
 		s.mu.RLock()
-		total = len(s.slots)
+		total = int(s.given)
 		for number := start; number < min(start+invalidateSlotsPerLock, total); number++ {
-			if s.slots[number].ref != 0 {
+			if s.slot(uint32(number)).ref != 0 {
 				slots = in.appendCovered(s, slots, uint32(number))
 			}
 		}
@@ -264,7 +264,7 @@ func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushW
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, x := range slots {
-		if s.slots[x.slot].ref == 0 {
+		if s.slot(x.slot).ref == 0 {
 			continue
 		}
 		e := s.entryOf(x.slot)
@@ -272,12 +272,12 @@ func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushW
 		if header.seq != x.seq || header.tombstone {
 			continue // covered twice, or gone
 		}
-		hash := s.slots[x.slot].hash
+		hash := s.hashOf(x.slot)
 		if e.stateAt(s.cache.clock.ms()) != Dead && s.cache.generation(header.namespace) != nil {
 			in.count++
 		}
 		in.seen[hash] = struct{}{}
-		if s.slots[x.slot].flags&slotDirty == 0 {
+		if s.slot(x.slot).flags&slotDirty == 0 {
 			// The tier's record, if any, is the same and covered too.
 			s.changes[stripeOf(hash)]++
 			s.remove(x.slot)

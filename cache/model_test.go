@@ -315,7 +315,7 @@ func (r *modelRun) advance() {
 	d := time.Duration(r.random.IntN(8000)) * time.Millisecond
 	r.note("advance %s", d)
 	r.clock.advance(d)
-	r.c.reaper.kick()
+	r.c.sweepL1(background, SweepLimits{EntriesMax: 1 + r.random.Int64N(100), Duration: time.Minute}, &SweepResult{})
 }
 
 func (r *modelRun) evict() {

@@ -54,7 +54,7 @@ func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h 
 
 // pin fills h with the entry of a slot. REQUIRES: s.mu held, shared at least.
 func (s *shard) pin(number uint32, e entry, nowMs int64, state State, h *Hit) {
-	ref := s.slots[number].ref
+	ref := s.slot(number).ref
 	header := e.header()
 	h.shard, h.chunk, h.ref = s, s.arena.Pin(ref), ref
 	h.value, h.valueLen = e.value(), int64(header.valueLen)
@@ -155,7 +155,7 @@ func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mar
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, taken := s.index[hash]; taken || s.closed || !s.holds(m, hash, gen) {
+	if s.lookup(hash) != 0 || s.closed || !s.holds(m, hash, gen) {
 		c.release(size)
 		return
 	}

@@ -2,20 +2,24 @@ package cache
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
-// The reaper returns the memory of entries that nobody can read: dead ones, and those of
-// ended generations; and it makes up for invalidations that failed. It never decides what is visible: reads do.
+// The reaper returns the memory of entries that nobody can read: dead ones as they die,
+// and those of ended generations; and it makes up for invalidations that failed. It never
+// decides what is visible: reads do.
 const (
-	reapPeriod       = time.Second
-	reapSlotsPerLock = 256
-	// reapRounds is in how many periods every slot is looked at once.
-	reapRounds = 15
+	// reapPeriod and the wheel's tick are how long a dead entry may keep its memory.
+	reapPeriod = 100 * time.Millisecond
+	// makeUpPeriods is in how many periods failed invalidations are tried again.
+	makeUpPeriods = 10
+	// reapSlotsPerLock bounds how long a shard's lock is held: some tens of microseconds.
+	reapSlotsPerLock = 128
 )
 
 type reaper struct {
-	kicked chan struct{} // buffered 1: look at everything now
+	kicked chan struct{} // buffered 1: a generation has ended
 }
 
 func (r *reaper) kick() {
@@ -28,63 +32,87 @@ func (r *reaper) kick() {
 func (r *reaper) run(ctx context.Context, c *Cache) {
 	ticker := time.NewTicker(reapPeriod)
 	defer ticker.Stop()
-	next := make([]uint32, len(c.shards)) // where to go on, by shard
-	for {
-		share := reapRounds
+	for period := 1; ; period++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.kicked:
-			share = 1
+			for _, s := range c.shards {
+				s.reapEnded(ctx)
+			}
 		case <-ticker.C:
+			for _, s := range c.shards {
+				for ctx.Err() == nil && s.expire(reapSlotsPerLock, func(NamespaceID, SweepCount) {}) == 0 {
+				}
+			}
 		}
-		for i, s := range c.shards {
-			next[i] = s.reap(ctx, next[i], share)
+		if period%makeUpPeriods == 0 {
+			c.makeUp(ctx)
 		}
-		c.makeUp(ctx)
 	}
 }
 
-// reap looks at 1/share of the shard's slots, beginning at start, and returns where the
-// next call goes on.
-func (s *shard) reap(ctx context.Context, start uint32, share int) uint32 {
-	for looked := 0; ctx.Err() == nil; {
-		s.mu.Lock()
-		total := len(s.slots)
-		for range reapSlotsPerLock {
-			if looked*share >= total {
-				break
-			}
-			if int(start) >= total {
-				start = 0
-			}
-			s.reapSlot(start)
-			start++
-			looked++
+// expire looks at up to looks slots whose time may have come, removes the dead ones and
+// returns how many looks are left; none means that there may be more to do. It reports
+// each slot it looks at.
+func (s *shard) expire(looks int, report func(NamespaceID, SweepCount)) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.cache
+	nowMs := c.clock.ms()
+	left := s.wheel.Advance(nowMs, looks, func(number uint32) int64 {
+		e := s.entryOf(number)
+		namespace := e.header().namespace
+		if e.stateAt(nowMs) != Dead && c.generation(namespace) != nil {
+			report(namespace, SweepCount{Scanned: 1})
+			return e.dueMs() // it was accessed, or has come only part of the way
 		}
-		done := looked*share >= total
+		report(namespace, SweepCount{Scanned: 1, Removed: 1, Bytes: slotBytes(e)})
+		c.countDead(e, s.slot(number).flags)
+		s.remove(number)
+		return 0
+	})
+	s.compact()
+	return left
+}
+
+// sweepL1 removes from L1 what has expired, within limits, adds what it did to result, and
+// sets result.Truncated if there may be more.
+func (c *Cache) sweepL1(ctx context.Context, limits SweepLimits, result *SweepResult) {
+	looks := int(min(limits.EntriesMax, math.MaxInt32))
+	untilMs := addMs(c.clock.ms(), limits.Duration.Milliseconds())
+	for _, s := range c.shards {
+		for isMore := true; isMore; {
+			if looks <= 0 || c.clock.ms() > untilMs || ctx.Err() != nil {
+				result.Truncated = true
+				return
+			}
+			step := min(looks, reapSlotsPerLock)
+			left := s.expire(step, result.Add)
+			looks -= step - left
+			isMore = left <= 0
+		}
+	}
+}
+
+// reapEnded removes the entries of ended generations.
+func (s *shard) reapEnded(ctx context.Context) {
+	for start, total := uint32(1), uint32(2); start < total && ctx.Err() == nil; start += reapSlotsPerLock {
+		s.mu.Lock()
+		total = s.given
+		for number := start; number < min(start+reapSlotsPerLock, total); number++ {
+			s.reapSlot(number)
+		}
 		s.compact()
 		s.mu.Unlock()
-		if done {
-			break
-		}
 	}
-	return start
 }
 
-// reapSlot removes the entry of a slot if nobody can read it. Dirty ones are the
+// reapSlot removes the entry of a slot if its generation has ended. Dirty ones are the
 // flusher's. REQUIRES: s.mu held.
 func (s *shard) reapSlot(number uint32) {
-	sl := &s.slots[number]
-	if sl.ref == 0 || sl.flags&slotDirty != 0 {
-		return
-	}
-	e := s.entryOf(number)
-	if s.cache.generation(e.header().namespace) == nil {
-		s.remove(number)
-		return
-	}
-	if s.cache.countDead(e, sl.flags) {
+	sl := s.slot(number)
+	if sl.ref != 0 && sl.flags&slotDirty == 0 && s.cache.generation(s.entryOf(number).header().namespace) == nil {
 		s.remove(number)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"pgcache/cache/arena"
+	"pgcache/cache/wheel"
 )
 
 // victimsPerLock bounds how long an eviction holds a shard's lock.
@@ -23,7 +24,11 @@ func overheadBytes(e entry) int64 {
 }
 
 func overheadOf(attrs Attrs) int64 {
-	return slotOverheadBytes + int64(attrs.NumTags()+attrs.NumDependencies())*labelNodeBytes
+	n := slotOverheadBytes + int64(attrs.NumTags()+attrs.NumDependencies())*labelNodeBytes
+	if attrs.Expires() {
+		n += wheel.NodeBytes
+	}
+	return n
 }
 
 // reserve claims n bytes of L1, evicting until they fit (I5). When everything left is
@@ -101,8 +106,9 @@ func (c *Cache) fullest() *shard {
 
 // evict drops a clean slot the policy has chosen. REQUIRES: s.mu held.
 func (s *shard) evict(number uint32) {
+	s.countHistory()
 	e := s.entryOf(number)
-	if s.cache.countDead(e, s.slots[number].flags) {
+	if s.cache.countDead(e, s.slot(number).flags) {
 		s.remove(number)
 		return
 	}

@@ -111,9 +111,9 @@ func (s *Scan) collectShard(ctx context.Context, shard *shard, flags slotFlags, 
 		}
 		var err error
 		shard.mu.RLock()
-		total = len(shard.slots)
+		total = int(shard.given)
 		for number := start; number < min(start+scanSlotsPerLock, total) && err == nil; number++ {
-			if sl := &shard.slots[number]; sl.ref != 0 && (flags == 0 || sl.flags&flags != 0) {
+			if sl := shard.slot(uint32(number)); sl.ref != 0 && (flags == 0 || sl.flags&flags != 0) {
 				err = s.collect(shard.entryOf(uint32(number)), nowMs, after)
 			}
 		}

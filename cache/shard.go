@@ -3,9 +3,12 @@ package cache
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"pgcache/cache/arena"
 	"pgcache/cache/eviction"
+	"pgcache/cache/pages"
+	"pgcache/cache/wheel"
 )
 
 // shard is one part of L1, chosen by key hash.
@@ -20,13 +23,17 @@ type shard struct {
 	entries   atomic.Int64 // slots in use, tombstones included
 
 	mu     sync.RWMutex
-	closed bool              // nothing may be published any more
-	index  map[uint64]uint32 // key hash to slot
-	slots  []slot            // slot 0 is never used
+	closed bool // nothing may be published any more
+	index  index
+	slots  pages.Array[slot] // slot 0 is never used
+	given  uint32            // slots ever used are below
 	free   uint32            // list of unused slots, linked by labels
 	arena  *arena.Arena
 	policy eviction.Policy
+	wheel  *wheel.Wheel // evictable entries that expire
 	labels labelIndex
+	// historyBytes is the part of cache.used that is the policy's history.
+	historyBytes int64
 	// changes counts, for each stripe of keys, the writes, deletes and removals by the
 	// tier: what was read of a key before a change must not be acted on after it (I3).
 	changes [stripesPerShard]uint32
@@ -40,7 +47,8 @@ const stripesPerShard = 256
 // slot is one entry's place in a shard. It holds no pointers.
 type slot struct {
 	ref    arena.Ref
-	hash   uint64
+	tag    uint32 // see tagOf
+	next   uint32 // in the index's chain
 	labels uint32 // the entry's chain in shard.labels; next free slot when unused
 	flags  slotFlags
 }
@@ -61,55 +69,66 @@ const (
 	slotLost
 )
 
-// slotOverheadBytes is what an entry costs besides its chunk: slot, policy node, and its
-// share of the index at the load factors Go's maps have.
-const slotOverheadBytes = 24 + 12 + 28
+// slotOverheadBytes is what an entry costs besides its chunk. One that expires takes
+// wheel.NodeBytes more.
+const slotOverheadBytes = int64(unsafe.Sizeof(slot{})) + indexBytes + eviction.NodeBytesMax
 
 func newShard(c *Cache, number int, pool *arena.Pool) *shard {
-	return &shard{
+	s := &shard{
 		cache: c, number: number,
-		index: map[uint64]uint32{}, slots: make([]slot, 1),
-		arena: arena.New(pool), policy: eviction.NewSieve(), labels: newLabelIndex(),
+		index: newIndex(), given: 1,
+		arena: arena.New(pool), wheel: wheel.New(c.clock.ms()), labels: newLabelIndex(),
 		waiters: map[uint64][]*flushWaiter{},
 	}
+	s.slots.Extend(0)
+	s.policy = eviction.New(c.config.L1Policy, func(number uint32) uint32 { return s.slot(number).tag }, c.config.Random())
+	return s
 }
+
+// slot is the slot of a number below s.given.
+func (s *shard) slot(number uint32) *slot { return s.slots.At(number) }
 
 func stripeOf(hash uint64) int { return int(hash % stripesPerShard) }
 
 // entryOf is the entry in a slot. REQUIRES: s.mu held, shared at least.
-func (s *shard) entryOf(number uint32) entry { return entry(s.arena.Data(s.slots[number].ref)) }
+func (s *shard) entryOf(number uint32) entry { return entry(s.arena.Data(s.slot(number).ref)) }
 
 // find returns the slot that holds the key, tombstones included; 0 if none. Another key
 // with the same hash is not found. REQUIRES: s.mu held, shared at least.
 func (s *shard) find(hash uint64, namespace NamespaceID, key []byte) (uint32, entry) {
-	number, ok := s.index[hash]
-	if !ok {
-		return 0, nil
+	tag := tagOf(hash)
+	for number := *s.index.bucket(tag); number != 0; {
+		sl := s.slot(number)
+		if sl.tag == tag {
+			e := entry(s.arena.Data(sl.ref))
+			if e.header().namespace == namespace && string(e.key()) == string(key) {
+				return number, e
+			}
+		}
+		number = sl.next
 	}
-	e := s.entryOf(number)
-	if e.header().namespace != namespace || string(e.key()) != string(key) {
-		return 0, nil
-	}
-	return number, e
+	return 0, nil
 }
 
 // publish makes the chunk at ref the entry under hash, in place of whatever was there,
 // and returns its slot. The policy is not told: dirty slots are not queued.
 // REQUIRES: s.mu held.
 func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
-	if old, ok := s.index[hash]; ok {
-		flags |= s.slots[old].flags & slotQueued
+	if old := s.lookup(hash); old != 0 {
+		flags |= s.slot(old).flags & slotQueued
+		s.policy.Remember(tagOf(hash))
 		s.remove(old)
 	}
 	number := s.free
 	if number != 0 {
-		s.free = s.slots[number].labels
+		s.free = s.slot(number).labels
 	} else {
-		number = uint32(len(s.slots))
-		s.slots = append(s.slots, slot{})
+		number = s.given
+		s.given++
+		s.slots.Extend(number)
 	}
-	s.slots[number] = slot{ref: ref, hash: hash, flags: flags}
-	s.index[hash] = number
+	*s.slot(number) = slot{ref: ref, tag: tagOf(hash), flags: flags}
+	s.indexAdd(number)
 	e := s.entryOf(number)
 	e.header().slot = number
 	if !e.header().tombstone {
@@ -117,7 +136,7 @@ func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
 		for kind, text := range e.attrs().Labels() {
 			chain = s.labels.add(number, labelHash(s.cache.seed, e.header().namespace, kind, text), chain)
 		}
-		s.slots[number].labels = chain
+		s.slot(number).labels = chain
 	}
 	s.entries.Add(1)
 	s.cache.slotAdded(e, flags)
@@ -126,12 +145,12 @@ func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
 
 // remove takes a slot out of every structure and drops its chunk. REQUIRES: s.mu held.
 func (s *shard) remove(number uint32) {
-	sl := &s.slots[number]
+	sl := s.slot(number)
 	e := s.entryOf(number)
 	e.header().slot = 0
 	s.unqueue(number)
 	s.labels.removeChain(sl.labels)
-	delete(s.index, sl.hash)
+	s.indexRemove(number)
 	s.entries.Add(-1)
 	s.cache.slotRemoved(e, sl.flags)
 	ref := sl.ref
@@ -140,15 +159,31 @@ func (s *shard) remove(number uint32) {
 	s.drop(ref)
 }
 
-// queue makes a clean slot evictable, unqueue the contrary. REQUIRES: s.mu held.
+// queue makes a clean slot evictable and lets it expire, unqueue the contrary.
+// REQUIRES: s.mu held.
 func (s *shard) queue(number uint32) {
-	s.policy.Insert(number)
+	sl := s.slot(number)
+	e := s.entryOf(number)
+	attrs := e.attrs()
+	s.policy.Insert(number, eviction.Entry{Hash: sl.tag, Bytes: slotBytes(e), Priority: attrs.Priority()})
 	s.evictable.Store(int64(s.policy.Len()))
+	if attrs.Expires() {
+		s.wheel.Schedule(number, e.dueMs())
+	}
 }
 
 func (s *shard) unqueue(number uint32) {
 	s.policy.Remove(number)
 	s.evictable.Store(int64(s.policy.Len()))
+	s.wheel.Cancel(number)
+}
+
+// countHistory brings what the policy remembers into the budget. REQUIRES: s.mu held.
+func (s *shard) countHistory() {
+	if n := s.policy.HistoryBytes(); n != s.historyBytes {
+		s.cache.used.Add(n - s.historyBytes)
+		s.historyBytes = n
+	}
 }
 
 // drop gives the owner's reference back. REQUIRES: s.mu held.
@@ -181,10 +216,10 @@ func (s *shard) compact() {
 	s.arena.Evacuate(
 		func(ref arena.Ref) bool {
 			number := entry(s.arena.Data(ref)).header().slot
-			return number != 0 && s.slots[number].ref == ref
+			return number != 0 && s.slot(number).ref == ref
 		},
 		func(old, moved arena.Ref) {
-			s.slots[entry(s.arena.Data(moved)).header().slot].ref = moved
+			s.slot(entry(s.arena.Data(moved)).header().slot).ref = moved
 			// The old copy may still be pinned; it is nobody's entry any more.
 			entry(s.arena.Data(old)).header().slot = 0
 		})

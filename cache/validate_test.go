@@ -21,18 +21,18 @@ func validate(t testing.TB, c *Cache) {
 		defer s.mu.Unlock()
 	}
 	for _, s := range c.shards {
-		inUse := 0
+		inUse, expiring := 0, 0
 		var live int64
-		for number := range s.slots {
-			sl := &s.slots[number]
+		for number := range s.given {
+			sl := s.slot(number)
 			if sl.ref == 0 {
 				continue
 			}
 			inUse++
-			e := s.entryOf(uint32(number))
+			e := s.entryOf(number)
 			header := e.header()
-			if s.index[sl.hash] != uint32(number) || header.slot != uint32(number) ||
-				c.hash(header.namespace, e.key()) != sl.hash || c.shardOf(sl.hash) != s {
+			if s.lookup(s.hashOf(number)) != number || header.slot != number || sl.tag != tagOf(s.hashOf(number)) ||
+				c.shardOf(s.hashOf(number)) != s {
 				t.Errorf("slot %d of shard %d is not where its key belongs", number, s.number)
 			}
 			if header.tombstone {
@@ -48,6 +48,9 @@ func validate(t testing.TB, c *Cache) {
 				t.Errorf("chunk of %q has another size than its entry", e.key())
 			}
 			l1Entries++
+			if e.attrs().Expires() {
+				expiring++
+			}
 			sums := perGeneration[header.namespace]
 			sums[0] += slotBytes(e)
 			if sl.flags&slotAlone != 0 {
@@ -64,7 +67,7 @@ func validate(t testing.TB, c *Cache) {
 			for kind, text := range e.attrs().Labels() {
 				want := fmt.Sprint(kind, text)
 				s.labels.visit(labelHash(c.seed, header.namespace, kind, text), func(other uint32) {
-					if other == uint32(number) {
+					if other == number {
 						labels[want]++
 					}
 				})
@@ -73,8 +76,15 @@ func validate(t testing.TB, c *Cache) {
 				}
 			}
 		}
-		if inUse != len(s.index) || int64(inUse) != s.entries.Load() {
-			t.Errorf("shard %d: %d slots, %d indexed, %d counted", s.number, inUse, len(s.index), s.entries.Load())
+		if inUse != s.index.count || int64(inUse) != s.entries.Load() {
+			t.Errorf("shard %d: %d slots, %d indexed, %d counted", s.number, inUse, s.index.count, s.entries.Load())
+		}
+		if s.historyBytes != s.policy.HistoryBytes() {
+			t.Errorf("shard %d: %d bytes of eviction history, %d counted", s.number, s.policy.HistoryBytes(), s.historyBytes)
+		}
+		used += s.historyBytes
+		if s.wheel.Len() != expiring {
+			t.Errorf("shard %d: %d entries expire, %d are scheduled to", s.number, expiring, s.wheel.Len())
 		}
 		if s.policy.Len() != inUse || s.evictable.Load() != int64(inUse) {
 			t.Errorf("shard %d: %d entries, %d in the eviction queue, %d counted", s.number, inUse, s.policy.Len(), s.evictable.Load())

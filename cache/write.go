@@ -281,7 +281,7 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 // aloneFlag is slotAlone if the tier holds no record of the key. REQUIRES: s.mu held.
 func (s *shard) aloneFlag(hash uint64, namespace NamespaceID, key []byte, was before) slotFlags {
 	if number, _ := s.find(hash, namespace, key); number != 0 {
-		return s.slots[number].flags & slotAlone
+		return s.slot(number).flags & slotAlone
 	}
 	if was.mayKnow {
 		return 0
@@ -372,7 +372,7 @@ func (s *shard) bury(hash uint64, namespace NamespaceID, key []byte, tierMayKnow
 	number, _ := s.find(hash, namespace, key)
 	if number != 0 {
 		// A dirty one may be on its way to the tier this moment.
-		tierMayKnow = s.slots[number].flags&(slotDirty|slotAlone) != slotAlone
+		tierMayKnow = s.slot(number).flags&(slotDirty|slotAlone) != slotAlone
 	}
 	if s.cache.config.Tier == nil || !tierMayKnow {
 		if number != 0 {

@@ -56,20 +56,17 @@ const PriorityDefault = 128
 // history.
 const NodeBytesMax = 16
 
-// Name names a policy in the configuration.
-type Name string
-
-// The policies there are. Default is the one that replays of recorded traffic favour: see
+// The policies there are, by name. Default is the one that replays of recorded traffic favour: see
 // docs/performance.md.
 const (
-	SieveName  Name = "sieve"
-	S3FIFOName Name = "s3fifo"
-	Default         = S3FIFOName
+	SieveName  = "sieve"
+	S3FIFOName = "s3fifo"
+	Default    = S3FIFOName
 )
 
 // New makes the named policy; nil if there is none of that name. hashOf tells the hash of
 // a queued slot; seed makes its choices differ from those of others.
-func New(name Name, hashOf func(slot uint32) uint32, seed uint64) Policy {
+func New(name string, hashOf func(slot uint32) uint32, seed uint64) Policy {
 	switch name {
 	case SieveName:
 		return NewSieve()

@@ -185,13 +185,14 @@ func (s *S3FIFO) pushMain(slot uint32, node *s3node) {
 
 func (s *S3FIFO) Victim() uint32 {
 	for {
+		isSmall := s.bytes[small]*100 < smallSharePct*(s.bytes[small]+s.bytes[mainly])
+		slot := s.nodes.At(0).newer // the oldest of the small queue
 		switch {
-		case s.Len() == 0:
-			return 0
-		case s.length[mainly] > 0 && s.bytes[small]*100 < smallSharePct*(s.bytes[small]+s.bytes[mainly]):
+		case s.length[mainly] > 0 && (isSmall || slot == 0):
 			return s.leave(s.sample())
+		case slot == 0:
+			return 0
 		}
-		slot := s.nodes.At(0).newer
 		node := s.nodes.At(slot)
 		state := s3state(node.state)
 		if (float32(state.uses())+0.5)*s.scale.priority[state.priority()] < 1.5 {

@@ -97,6 +97,7 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 	config := cache.Config{
 		Clock:         clock,
 		L1BytesMax:    int64(s.L1Bytes),
+		L1Policy:      string(s.L1Policy),
 		NamespacesMax: s.MaxNamespaces,
 		Durability:    cache.Durability(s.Durability),
 		Limits:        cache.Limits{ValueBytesMax: int64(s.MaxBlobBytes)},

@@ -25,6 +25,7 @@ type settings struct {
 	L1Bytes byteSize `name:"l1-bytes" default:"256MiB" unit:"bytes" help:"Memory for entries, with keys, labels and index counted."`
 	L2Bytes byteSize `name:"l2-bytes" default:"4GiB" unit:"bytes" help:"Disk for entries, in the data directory."`
 
+	L1Policy           l1Policy      `name:"l1-policy" default:"s3fifo" placeholder:"POLICY" unit:"" help:"Which entries leave memory first when it is full: s3fifo or sieve."`
 	Durability         durability    `name:"durability" default:"interval" placeholder:"MODE" unit:"" help:"What an acknowledged write survives: always (puts and invalidations are on disk before they are answered), interval (invalidations are, puts within durability-interval) or off (neither)."`
 	DurabilityInterval time.Duration `name:"durability-interval" default:"1s" unit:"ms" help:"How much of the latest puts a power failure can cost when durability is interval."`
 
@@ -148,6 +149,19 @@ func (d *durability) UnmarshalText(text []byte) error {
 }
 
 func (d durability) String() string { return cache.Durability(d).String() }
+
+// l1Policy is an eviction policy by name.
+type l1Policy string
+
+// UnmarshalText reads a policy.
+func (p *l1Policy) UnmarshalText(text []byte) error {
+	switch s := strings.ToLower(string(text)); s {
+	case "s3fifo", "sieve":
+		*p = l1Policy(s)
+		return nil
+	}
+	return fmt.Errorf("%q is not an eviction policy: write s3fifo or sieve", text)
+}
 
 // logFormat is text or json.
 type logFormat string
