@@ -80,6 +80,7 @@ listen: localhost:0
 data-dir: /somewhere
 l1-bytes: 1073741824
 l2_bytes: 8GiB
+l1-policy: SIEVE
 durability: always
 durability_interval: 250ms
 max-blob-bytes: 1MB
@@ -96,7 +97,7 @@ log-format: json
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"listen": "localhost:0", "data_dir": "/somewhere", "l1_bytes": "1073741824", "l2_bytes": "8589934592",
+		"listen": "localhost:0", "data_dir": "/somewhere", "l1_bytes": "1073741824", "l2_bytes": "8589934592", "l1_policy": "sieve",
 		"durability": "always", "durability_interval": "250",
 		"max_blob_bytes": "1000000", "max_namespaces": "5", "max_connections": "6",
 		"l2_block_cache_bytes": "33554432", "l2_memtable_bytes": "4194304", "shutdown_timeout": "90000",
