@@ -36,6 +36,7 @@ type Cache struct {
 	reaper     reaper
 	writers    sync.Pool // *writer
 	counters   counters
+	events     events
 
 	closed     atomic.Bool
 	closing    sync.Mutex
@@ -72,6 +73,7 @@ func Open(cfg Config) (*Cache, error) {
 	c.namespaces.creating = map[string]chan struct{}{}
 	c.namespaces.byName.Store(&map[string]*namespace{})
 	c.reaper.kicked = make(chan struct{}, 1)
+	c.events.work = make(chan struct{}, 1)
 	c.counters.started = cfg.Now()
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -80,6 +82,9 @@ func Open(cfg Config) (*Cache, error) {
 		c.restore(ctx, cfg.Tier)
 	}
 	c.background.Go(func() { c.reaper.run(ctx, c) })
+	if cfg.OnEvents != nil {
+		c.background.Go(func() { c.events.run(ctx, cfg.OnEvents) })
+	}
 	return c, nil
 }
 

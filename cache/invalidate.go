@@ -21,6 +21,7 @@ const (
 func (c *Cache) InvalidateTags(ctx context.Context, namespace []byte, tags []string) (int64, error) {
 	gen := c.generationOf(namespace)
 	if gen == nil {
+		c.emit(EventTags, namespace, nil, tags)
 		return 0, c.closedError()
 	}
 	return c.invalidateLabels(ctx, gen, labelsOf(gen.id, Tag, tags))
@@ -33,6 +34,7 @@ func (c *Cache) InvalidateDependencies(ctx context.Context, namespace []byte, de
 	}
 	gen := c.generationOf(namespace)
 	if gen == nil {
+		c.emit(EventDependencies, namespace, nil, dependencies)
 		return 0, c.closedError()
 	}
 	return c.invalidateLabels(ctx, gen, labelsOf(gen.id, Dependency, dependencies))
@@ -43,6 +45,7 @@ func (c *Cache) InvalidateDependencies(ctx context.Context, namespace []byte, de
 func (c *Cache) InvalidatePrefix(ctx context.Context, namespace, prefix []byte) (int64, error) {
 	gen := c.generationOf(namespace)
 	if gen == nil {
+		c.emit(EventPrefix, namespace, prefix, nil)
 		return 0, c.closedError()
 	}
 	return c.runInvalidation(ctx, gen, &fence{ns: gen.id, prefix: append([]byte{}, prefix...)})
@@ -90,6 +93,7 @@ func (c *Cache) runInvalidation(ctx context.Context, gen *generation, f *fence) 
 		} else {
 			c.fences.abandon(f) // it stays up: what it covers stays invisible
 		}
+		c.emitFence(gen, f)
 		done <- err
 	}()
 	select {
@@ -101,6 +105,27 @@ func (c *Cache) runInvalidation(ctx context.Context, gen *generation, f *fence) 
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+}
+
+// emitFence tells of an invalidation that took effect.
+func (c *Cache) emitFence(gen *generation, f *fence) {
+	var namespace []byte
+	if gen != nil {
+		namespace = []byte(gen.owner.name)
+	}
+	if f.prefix != nil {
+		c.emit(EventPrefix, namespace, f.prefix, nil)
+		return
+	}
+	kind := EventTags
+	if f.labels[0].Kind == Dependency {
+		kind = EventDependencies
+	}
+	texts := make([]string, len(f.labels))
+	for i, label := range f.labels {
+		texts[i] = label.Text
+	}
+	c.emit(kind, namespace, nil, texts)
 }
 
 // run removes what the fence covers, from both tiers.

@@ -203,6 +203,11 @@ func (c *Cache) isEmpty(gen *generation) bool {
 // It returns the namespace's entry counter (expired, unswept entries included) and whether
 // the namespace existed. Errors: ErrTierIO (the namespace is empty, but not durably).
 func (c *Cache) FlushNamespace(ctx context.Context, name []byte) (int64, bool, error) {
+	defer c.emit(EventNamespace, name, nil, nil)
+	return c.flushNamespace(ctx, name)
+}
+
+func (c *Cache) flushNamespace(ctx context.Context, name []byte) (int64, bool, error) {
 	if c.closed.Load() {
 		return 0, false, ErrClosed
 	}
@@ -362,7 +367,7 @@ func (c *Cache) FlushAll(ctx context.Context) (int64, error) {
 		turn <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-turn }()
-			entries, _, err := c.FlushNamespace(ctx, []byte(name))
+			entries, _, err := c.flushNamespace(ctx, []byte(name))
 			mu.Lock()
 			defer mu.Unlock()
 			total += entries
@@ -372,5 +377,6 @@ func (c *Cache) FlushAll(ctx context.Context) (int64, error) {
 		})
 	}
 	wait.Wait()
+	c.emit(EventAll, nil, nil, nil)
 	return total, firstErr
 }

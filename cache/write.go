@@ -62,11 +62,23 @@ func (c *Cache) change(ctx context.Context, k Key, opts UpdateOptions, fn Update
 			if mismatch := (*VersionError)(nil); errors.As(err, &mismatch) {
 				c.counters.versionMismatches.Add(1)
 			}
+			c.emitChange(k, w.verdict, err)
 			return result, err
 		}
 		if ctx.Err() != nil {
 			return Result{}, ctx.Err()
 		}
+	}
+}
+
+// emitChange tells what became of a key. A deletion is told whether or not the key was
+// held: a client may have read it before it was evicted, also if it is not durable.
+func (c *Cache) emitChange(k Key, verdict Verdict, err error) {
+	switch {
+	case verdict == Remove:
+		c.emit(EventKey, k.Namespace, k.Name, nil)
+	case verdict == Write && (err == nil || errors.Is(err, ErrTierIO) || errors.Is(err, ErrTierFull)):
+		c.emit(EventPut, k.Namespace, k.Name, nil)
 	}
 }
 
@@ -76,6 +88,7 @@ type writer struct {
 	scratch   []byte
 	draft     Draft
 	needValue bool
+	verdict   Verdict // of the last round
 }
 
 func newWriter() any { return &writer{scratch: make([]byte, 0, 256)} }
@@ -91,6 +104,7 @@ type before struct {
 }
 
 func (c *Cache) changeOnce(ctx context.Context, k Key, out *Hit, fn UpdateFunc, wantDraft bool, w *writer) (Result, error) {
+	w.verdict = Leave
 	gen := c.generationOf(k.Namespace)
 	was, err := c.before(ctx, gen, k.Name, w)
 	if err != nil {
@@ -109,6 +123,7 @@ func (c *Cache) changeOnce(ctx context.Context, k Key, out *Hit, fn UpdateFunc, 
 	if err != nil || verdict == Leave {
 		return Result{Existed: was.isLive}, err
 	}
+	w.verdict = verdict
 	if verdict == Remove {
 		if old == nil && !was.hidden {
 			return Result{}, c.settleAbsence(ctx, gen)
