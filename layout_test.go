@@ -36,7 +36,8 @@ var rooms = map[string][]string{
 	"l2": {"pgcache/cache", "github.com/cockroachdb/pebble/v2/...", "github.com/klauspost/compress/zstd",
 		"github.com/cockroachdb/errors", // Pebble's error marks are invisible to the standard errors.Is
 	},
-	"pgwire":          {"github.com/jackc/pgx/v5/pgproto3"},
+	"pgwire":          {"pgcache/pgwire/scram", "github.com/jackc/pgx/v5/pgproto3"},
+	"pgwire/scram":    {"github.com/xdg-go/stringprep"},
 	"pgwire/wiretest": {"pgcache/pgwire", "github.com/jackc/pgx/v5/pgproto3"},
 	"sqlmap": {"pgcache/cache", "pgcache/pgwire", "pgcache/sqlmap/...", "github.com/pganalyze/pg_query_go/v5/...",
 		"google.golang.org/protobuf/...", // pg_query's parse tree is made of protobuf messages

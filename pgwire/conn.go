@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -18,7 +19,20 @@ import (
 type conn struct {
 	server *Server
 	socket net.Conn
-	logger *slog.Logger
+	// transport is what is read and written: socket, or TLS on it.
+	transport net.Conn
+	raw       syscall.RawConn // of socket; nil: it has no descriptor
+	access    Access
+	logger    *slog.Logger
+
+	// encryption is nil without TLS; peerName is the common name of the client's certificate,
+	// if it has shown one that is signed by a known authority.
+	encryption *Encryption
+	peerName   string
+	// account is nil for those who are trusted without one.
+	account *Account
+	// told: the client has sent a startup message, so that it understands an error.
+	told bool
 
 	reader    *frameReader
 	reply     Reply
@@ -62,15 +76,15 @@ type Idler interface {
 // errClosed ends a connection of which nothing more is to be said.
 var errClosed = errors.New("pgwire: connection closed")
 
-func newConn(s *Server, socket net.Conn) *conn {
-	c := &conn{server: s, socket: socket, logger: s.logger.With("client", socket.RemoteAddr())}
+func newConn(s *Server, socket net.Conn, access Access) *conn {
+	c := &conn{server: s, socket: socket, transport: socket, access: access, logger: s.logger.With("client", socket.RemoteAddr())}
 	c.reader = newFrameReader(socket, s.pool, s.limits.MessageBytes)
 	c.reader.timedOut = c.timedOut
 	c.reply = Reply{writer: socket, deadlines: socket, timeout: s.limits.Write, pool: s.pool}
 	c.reply.copySource = copySource{c}
 	c.reply.onError = func(error) { c.statement.cancel(errClientGone) }
 	c.statement.values = s.baseContext
-	if c.reader.raw != nil {
+	if c.raw = c.reader.raw; c.raw != nil {
 		c.statement.watcher = c
 	}
 	c.mailbox.limits, c.mailbox.wake = s.limits, c.wake
@@ -97,7 +111,7 @@ func (c *conn) serve() {
 func (c *conn) closeAll() {
 	c.statement.disarm()
 	c.mailbox.close()
-	c.socket.Close()
+	c.transport.Close()
 	defer c.reader.close()
 	if c.session != nil {
 		defer func() {
@@ -133,7 +147,7 @@ func (c *conn) finish(err error) {
 
 // linger takes in what the client has still sent, so that it gets to read the error.
 func (c *conn) linger() {
-	half, ok := c.socket.(interface{ CloseWrite() error })
+	half, ok := c.transport.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
@@ -461,7 +475,7 @@ func internalError() *Error {
 // connection does not use while a statement runs, becomes readable when the peer closes.
 func (c *conn) watch() (gone bool) {
 	for {
-		err := c.reader.raw.Read(func(fd uintptr) bool {
+		err := c.raw.Read(func(fd uintptr) bool {
 			gone = peerGone(fd)
 			return gone
 		})

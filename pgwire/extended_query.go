@@ -79,6 +79,9 @@ func (c *conn) decodeArgs(p *portal, rest []byte, owned bool, statementName []by
 		return err
 	}
 	params, formats := len(p.args.Params), len(p.args.ParamFormats)
+	if params > c.server.limits.Parameters {
+		return Errorf(CodeProgramLimitExceeded, "%d parameters exceed the limit of %d", params, c.server.limits.Parameters)
+	}
 	if formats > 1 && formats != params {
 		return Errorf(CodeProtocolViolation, "bind message has %d parameter formats but %d parameters", formats, params)
 	}

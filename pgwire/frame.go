@@ -1,6 +1,7 @@
 package pgwire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -39,6 +40,8 @@ type frameReader struct {
 	target   []byte
 	gotBytes int
 	gotErr   error
+
+	first [1]byte // what readPlain waits for
 
 	// inside says that a message is being read whose header has been consumed.
 	inside bool
@@ -152,6 +155,23 @@ func (r *frameReader) next(skip bool) (frame, error) {
 	return f, err
 }
 
+// startsTLS waits for the first byte and reports that it begins a TLS handshake, as no
+// startup packet does.
+func (r *frameReader) startsTLS() (bool, error) {
+	const handshakeRecord = 0x16
+	if err := r.need(1); err != nil {
+		return false, err
+	}
+	return r.block[r.start] == handshakeRecord, nil
+}
+
+// takeAll consumes and returns what is buffered.
+func (r *frameReader) takeAll() []byte {
+	input := bytes.Clone(r.block[r.start:r.end])
+	r.start, r.end = 0, 0
+	return input
+}
+
 // startupPacket reads one packet of the startup phase, without its length word.
 func (r *frameReader) startupPacket() ([]byte, error) {
 	if err := r.need(4); err != nil {
@@ -247,17 +267,31 @@ func (r *frameReader) read(target []byte) (int, error) {
 
 func (r *frameReader) readSome(target []byte) (int, error) {
 	if r.raw == nil {
-		if target == nil {
-			r.takeBlock()
-			target = r.block[r.end:]
-		}
-		return r.conn.Read(target)
+		return r.readPlain(target)
 	}
 	r.target, r.gotBytes, r.gotErr = target, 0, nil
 	if err := r.raw.Read(r.tryRead); err != nil {
 		return 0, err
 	}
 	return r.gotBytes, r.gotErr
+}
+
+// readPlain reads from a connection without a descriptor of its own, like TLS. It waits
+// without a block too (W7): for the first byte, behind which the rest lies ready.
+func (r *frameReader) readPlain(target []byte) (int, error) {
+	if target != nil {
+		return r.conn.Read(target)
+	}
+	if r.start == r.end {
+		r.close()
+		n, err := r.conn.Read(r.first[:])
+		if n > 0 {
+			r.takeBlock()
+			r.block[0] = r.first[0]
+		}
+		return n, err
+	}
+	return r.conn.Read(r.block[r.end:])
 }
 
 // readOnce is called by raw.Read until it returns true, each time the descriptor may be readable.

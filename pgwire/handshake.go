@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -14,81 +14,136 @@ import (
 // start takes a connection from its first byte to its first ReadyForQuery. The client has
 // Limits.Authentication for that.
 func (c *conn) start() error {
-	if err := c.socket.SetReadDeadline(time.Now().Add(c.server.limits.Authentication)); err != nil {
+	deadline := time.Now().Add(c.server.limits.Authentication)
+	if c.socket.SetDeadline(deadline) != nil {
 		return errClosed
 	}
 	if c.server.draining() {
 		return errShuttingDown()
 	}
 	packet, err := c.firstPacket()
-	if errors.Is(err, os.ErrDeadlineExceeded) && c.server.draining() {
-		return errShuttingDown()
-	}
 	if err != nil {
-		return err
+		return c.startupError(err)
 	}
 	m, err := parseStartup(packet)
 	if err != nil {
 		return err
 	}
-	if err := c.server.admit(c); err != nil {
-		return err
-	}
 	c.logger = c.logger.With("user", m.user, "database", m.database)
-	if m.negotiate {
-		c.reply.takeBlock()
-		c.reply.buf = appendNegotiateProtocolVersion(c.reply.buf, m.version, m.unknownOptions)
-	}
-	c.reply.add(authenticationOk) // trust: Serve accepts local listeners only
-	if err := c.openSession(m); err != nil {
-		return err
+	if err := c.letIn(m); err != nil {
+		return c.startupError(err)
 	}
 	if err := c.socket.SetReadDeadline(time.Time{}); err != nil {
 		return errClosed
 	}
+	if c.server.accounts.Load() != nil {
+		c.checkAccount() // they may have changed meanwhile
+	}
 	return nil
+}
+
+// startupError is how a connection ends that did not get as far as a session.
+func (c *conn) startupError(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.server.draining():
+		return errShuttingDown()
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.reply.err == nil && c.told:
+		return fatalf(CodeQueryCanceled, "canceling authentication due to timeout")
+	case err == errBadLength, errors.Is(err, io.ErrUnexpectedEOF):
+		return errClosed // HTTP, a port scan: they would not understand
+	}
+	return err
+}
+
+// letIn authenticates a client and opens its session.
+func (c *conn) letIn(m *startupMessage) error {
+	c.told = true
+	if c.access.TLS == TLSRequire && c.encryption == nil {
+		e := fatalf(CodeInvalidAuthorization, "connections to this address must be encrypted")
+		e.Hint = "Connect with sslmode=require or, to know the server too, sslmode=verify-full."
+		return e
+	}
+	if err := c.server.checkRoom(); err != nil {
+		return err // before the client and we take the trouble of a login
+	}
+	if m.negotiate {
+		c.reply.takeBlock()
+		c.reply.buf = appendNegotiateProtocolVersion(c.reply.buf, m.version, m.unknownOptions)
+	}
+	identity, err := c.authenticate(m.user)
+	if err != nil {
+		return err
+	}
+	if err := c.server.admit(c, m.user, identity); err != nil {
+		return err
+	}
+	c.reply.add(authenticationOk)
+	return c.openSession(m, identity)
 }
 
 // firstPacket answers what may come before the startup message and returns that.
 func (c *conn) firstPacket() ([]byte, error) {
+	isDirect, err := c.reader.startsTLS()
+	if err != nil {
+		return nil, err
+	}
+	if isDirect {
+		if c.access.TLS == TLSOff {
+			return nil, errClosed
+		}
+		if err := c.encrypt(true); err != nil {
+			return nil, err
+		}
+	}
 	var askedTLS, askedGSS bool
 	for {
 		packet, err := c.reader.startupPacket()
 		if err != nil {
-			if err == errBadLength { // HTTP, direct TLS, a port scan: they would not understand
-				return nil, errClosed
-			}
 			return nil, err
 		}
-		var what string
+		answer, what := "N", ""
 		switch code := binary.BigEndian.Uint32(packet); {
 		case code == codeCancelRequest:
 			c.server.keys.cancel(packet[4:], c.server.now())
 			return nil, errClosed
 		case code == codeSSLRequest && !askedTLS:
 			askedTLS, what = true, "SSL request"
+			if c.access.TLS != TLSOff && c.encryption == nil {
+				answer = "S"
+			}
 		case code == codeGSSENCRequest && !askedGSS:
 			askedGSS, what = true, "GSSAPI encryption request"
 		default:
 			return packet, nil
 		}
-		stuffed := c.reader.buffered() > 0
-		c.reply.add("N")
-		c.reply.flush()
-		if c.reply.err != nil {
-			return nil, errClosed
-		}
-		if stuffed {
-			// Whoever sent it may not be the client (CVE-2021-23214).
-			e := fatalf(CodeProtocolViolation, "received unencrypted data after %s", what)
-			e.Detail = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."
-			return nil, e
+		if err := c.answerRequest(answer, what); err != nil {
+			return nil, err
 		}
 	}
 }
 
+// answerRequest answers a request for encryption by one byte, and grants it.
+func (c *conn) answerRequest(answer, what string) error {
+	stuffed := c.reader.buffered() > 0
+	c.reply.add(answer)
+	c.reply.flush()
+	if c.reply.err != nil {
+		return errClosed
+	}
+	if stuffed {
+		// Whoever sent it may not be the client (CVE-2021-23214).
+		e := fatalf(CodeProtocolViolation, "received unencrypted data after %s", what)
+		e.Detail = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."
+		return e
+	}
+	if answer == "S" {
+		return c.encrypt(false)
+	}
+	return nil
+}
+
 // openSession starts the session and appends what the client waits for, as one batch.
-func (c *conn) openSession(m *startupMessage) error {
+func (c *conn) openSession(m *startupMessage, identity Identity) error {
 	if known := c.server.databases; known != nil && !slices.Contains(known, m.database) {
 		return fatalf(CodeInvalidCatalogName, "database \"%s\" does not exist", m.database)
 	}
@@ -107,10 +162,11 @@ func (c *conn) openSession(m *startupMessage) error {
 	info := &ConnInfo{
 		ProcessID:     processID,
 		User:          m.user,
-		Identity:      Identity{Role: RoleAdmin}, // trust: Serve accepts local listeners only
+		Identity:      identity,
 		Database:      m.database,
 		Settings:      m.settings,
 		RemoteAddr:    c.socket.RemoteAddr(),
+		IsTLS:         c.encryption != nil,
 		Started:       c.server.now(),
 		Names:         c.names,
 		Notifications: &c.mailbox,
@@ -144,20 +200,4 @@ func errShuttingDown() *Error {
 
 func errShutdown() *Error {
 	return fatalf(CodeAdminShutdown, "terminating connection due to administrator command")
-}
-
-// localListener refuses addresses that another machine can reach.
-func localListener(addr net.Addr) error {
-	switch a := addr.(type) {
-	case *net.UnixAddr:
-		return nil
-	case *net.TCPAddr:
-		if a.IP.IsLoopback() {
-			return nil
-		}
-	}
-	if addr.Network() == "pipe" { // inside this process
-		return nil
-	}
-	return fmt.Errorf("pgwire: listen on %s: authentication is not available there yet; use a loopback address or a Unix socket", addr)
 }

@@ -3,12 +3,20 @@ package pgwire
 import (
 	"fmt"
 	"time"
+
+	"pgcache/pgwire/scram"
 )
 
 // Limits bound what clients can make the server hold or wait for. Zero means the default.
 type Limits struct {
-	// Connections is the number of clients that are past startup (53300 beyond).
-	Connections int
+	// Connections is the number of clients that are past startup (53300 beyond), of which
+	// ReservedConnections are kept for administrators.
+	Connections         int
+	ReservedConnections int
+	// UserConnections and AddressConnections bound those of one user and from one address
+	// (53300 beyond). All clients of Unix sockets are from one address.
+	UserConnections    int
+	AddressConnections int
 	// Starting is the number of clients that have not finished startup. More are
 	// closed unheard: they have shown nothing that would make them worth an answer.
 	Starting int
@@ -18,6 +26,8 @@ type Limits struct {
 	// Statements and StatementBytes bound the named prepared statements of a connection.
 	Statements     int
 	StatementBytes int
+	// Parameters is the number of parameters of a Bind.
+	Parameters int
 	// Portals and PortalBytes bound the open portals of a connection and their arguments.
 	Portals     int
 	PortalBytes int
@@ -29,6 +39,9 @@ type Limits struct {
 	// Write is the time a client has to take a reply, beyond what it needs at
 	// writeRateMin: a dead peer must not pin a goroutine and its buffers.
 	Write time.Duration
+	// KeepAlive is how long a TCP connection is silent before the server asks whether the
+	// client is still there; one that does not answer for as long again is ended.
+	KeepAlive time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -37,11 +50,15 @@ func (l Limits) withDefaults() Limits {
 			*p = value
 		}
 	}
-	setInt(&l.Connections, 10_000)      // a goroutine and a few KiB each while idle
+	setInt(&l.Connections, 10_000) // a goroutine and a few KiB each while idle
+	setInt(&l.ReservedConnections, min(3, l.Connections-1))
+	setInt(&l.UserConnections, l.Connections)
+	setInt(&l.AddressConnections, l.Connections)
 	setInt(&l.Starting, 1_000)          // each may hold a read buffer until Authentication
 	setInt(&l.MessageBytes, 256<<20)    // a hex-encoded blob of 128 MiB
 	setInt(&l.Statements, 10_000)       // drivers cache some hundreds
 	setInt(&l.StatementBytes, 16<<20)   // texts; plans are shared between connections
+	setInt(&l.Parameters, 1<<16-1)      // the protocol's bound
 	setInt(&l.Portals, 1_000)           // open at one time inside a transaction block
 	setInt(&l.PortalBytes, 512<<20)     // two of the longest messages
 	setInt(&l.Notifications, 10_000)    // a client that is busy for a while
@@ -52,12 +69,13 @@ func (l Limits) withDefaults() Limits {
 		}
 	}
 	setDuration(&l.Authentication, time.Minute) // PostgreSQL's authentication_timeout
+	setDuration(&l.KeepAlive, 5*time.Minute)    // what NAT gateways forget connections after
 	setDuration(&l.Write, 2*time.Minute)        // a consumer may pause, a dead peer never goes on
 	return l
 }
 
 func (l Limits) check() error {
-	for _, n := range []int{l.Connections, l.Starting, l.MessageBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes,
+	for _, n := range []int{l.Connections, l.ReservedConnections, l.UserConnections, l.AddressConnections, l.Starting, l.Parameters, l.MessageBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes,
 		l.Notifications, l.NotificationBytes} {
 		if n < 0 {
 			return fmt.Errorf("pgwire: negative limit %d", n)
@@ -66,7 +84,10 @@ func (l Limits) check() error {
 	if l.MessageBytes > longMessageBytesMax {
 		return fmt.Errorf("pgwire: message limit %d exceeds the protocol's %d", l.MessageBytes, longMessageBytesMax)
 	}
-	if l.Authentication < 0 || l.Write < 0 {
+	if l.ReservedConnections > 0 && l.ReservedConnections >= l.Connections && l.Connections > 0 {
+		return fmt.Errorf("pgwire: %d of %d connections reserved: one must be left", l.ReservedConnections, l.Connections)
+	}
+	if l.Authentication < 0 || l.Write < 0 || l.KeepAlive < 0 {
 		return fmt.Errorf("pgwire: negative timeout")
 	}
 	return nil
@@ -76,6 +97,17 @@ const (
 	// startupPacketBytesMin and Max are PostgreSQL's, the length word included.
 	startupPacketBytesMin = 8
 	startupPacketBytesMax = 10_004
+
+	// saslMessageBytesMax bounds what a client sends before it is authenticated, behind its
+	// startup packet: a SCRAM message with the name of its mechanism.
+	saslMessageBytesMax = scram.MessageBytesMax + 64
+	// mockSecretBytes is the length of a secret made for want of one.
+	mockSecretBytes = 32
+	// refusedPerAddressMax is how many connections more than AddressConnections from one
+	// address are told why they are refused.
+	refusedPerAddressMax = 16
+	// keepAliveProbes are sent within one more Limits.KeepAlive before a peer is given up.
+	keepAliveProbes = 3
 
 	// shortMessageBytesMax and longMessageBytesMax bound the length word, as in PostgreSQL
 	// (PQ_SMALL_MESSAGE_LIMIT, PQ_LARGE_MESSAGE_LIMIT).

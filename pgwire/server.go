@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,6 +25,10 @@ type Config struct {
 	Random io.Reader
 	// Databases are the names clients may ask for; nil: any.
 	Databases []string
+	// Accounts are the users; nil: there are none, and clients can only be trusted.
+	Accounts *Accounts
+	// Encryption is the certificate for TLS; nil: no TLS.
+	Encryption *Encryption
 	// Limits bound clients; the zero value means the defaults.
 	Limits Limits
 }
@@ -38,6 +43,9 @@ type Server struct {
 	pool      *bufferPool
 	keys      *cancelKeys
 
+	accounts   atomic.Pointer[Accounts]
+	encryption atomic.Pointer[Encryption]
+
 	// baseContext is the ancestor of all contexts; it ends with Close.
 	baseContext context.Context
 	endContext  context.CancelFunc
@@ -51,6 +59,8 @@ type Server struct {
 		conns     map[*conn]connState
 		starting  int
 		admitted  int
+		byUser    map[string]int // admitted
+		byAddress map[string]int // all
 	}
 	// stop is closed when state leaves serving.
 	stop chan struct{}
@@ -65,7 +75,9 @@ const (
 )
 
 type connState struct {
-	admitted  bool // past startup: counted in admitted, else in starting
+	admitted  bool   // past startup: counted in admitted, else in starting
+	user      string // once admitted
+	address   string
 	processID uint32
 }
 
@@ -99,6 +111,9 @@ func NewServer(config Config) (*Server, error) {
 	s.baseContext, s.endContext = context.WithCancel(context.Background())
 	s.mu.listeners = make(map[net.Listener]struct{})
 	s.mu.conns = make(map[*conn]connState)
+	s.mu.byUser, s.mu.byAddress = make(map[string]int), make(map[string]int)
+	s.accounts.Store(config.Accounts)
+	s.encryption.Store(config.Encryption)
 	return s, nil
 }
 
@@ -106,8 +121,14 @@ func NewServer(config Config) (*Server, error) {
 // is as if Close had been called. It closes the listener. Clients are trusted, so the
 // listener must be a Unix socket or on a loopback address.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	return s.ServeAccess(ctx, listener, Access{})
+}
+
+// ServeAccess is Serve with another way in. It refuses an Access that leaves the listener
+// open to whom it should not.
+func (s *Server) ServeAccess(ctx context.Context, listener net.Listener, access Access) error {
 	defer listener.Close()
-	if err := localListener(listener.Addr()); err != nil {
+	if err := access.check(listener.Addr(), s); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -125,7 +146,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		socket, err := listener.Accept()
 		if err == nil {
 			backoff = 0
-			s.begin(socket)
+			s.begin(socket, access)
 			continue
 		}
 		select {
@@ -147,27 +168,46 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 }
 
 // begin starts the goroutine of a new client, or closes it.
-func (s *Server) begin(socket net.Conn) {
+func (s *Server) begin(socket net.Conn, access Access) {
+	address := addressOf(socket)
 	s.mu.Lock()
-	if s.mu.state != serving || s.mu.starting >= s.limits.Starting {
+	if s.mu.state != serving || s.mu.starting >= s.limits.Starting || s.mu.byAddress[address] >= s.limits.AddressConnections+refusedPerAddressMax {
 		s.mu.Unlock()
 		socket.Close()
 		return
 	}
-	c := newConn(s, socket)
-	s.mu.conns[c] = connState{}
+	c := newConn(s, socket, access)
+	s.mu.conns[c] = connState{address: address}
 	s.mu.starting++
+	s.mu.byAddress[address]++
 	s.conns.Add(1)
 	s.mu.Unlock()
 	go func() {
 		defer s.conns.Done()
 		defer s.forget(c)
+		s.keepAlive(socket)
 		c.serve()
 	}()
 }
 
-// admit counts a client as past startup, or refuses it.
-func (s *Server) admit(c *conn) error {
+// keepAlive makes the kernel find out about clients that have vanished.
+func (s *Server) keepAlive(socket net.Conn) {
+	if tcp, ok := socket.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: s.limits.KeepAlive,
+			Interval: max(s.limits.KeepAlive/keepAliveProbes, time.Second), Count: keepAliveProbes})
+	}
+}
+
+// addressOf is the address of a client without its port.
+func addressOf(socket net.Conn) string {
+	if tcp, ok := socket.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.IP.String()
+	}
+	return "local"
+}
+
+// checkRoom refuses a client for which there is no room whoever it is.
+func (s *Server) checkRoom() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.mu.state != serving {
@@ -176,10 +216,39 @@ func (s *Server) admit(c *conn) error {
 	if s.mu.admitted >= s.limits.Connections {
 		return fatalf(CodeTooManyConnections, "sorry, too many clients already")
 	}
-	s.mu.conns[c] = connState{admitted: true}
+	return nil
+}
+
+// admit counts a client as past startup, or refuses it.
+func (s *Server) admit(c *conn, user string, identity Identity) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state := s.mu.conns[c]
+	switch room := s.limits.Connections - s.mu.admitted; {
+	case s.mu.state != serving:
+		return errShuttingDown()
+	case room <= 0:
+		return fatalf(CodeTooManyConnections, "sorry, too many clients already")
+	case room <= s.limits.ReservedConnections && identity.Role != RoleAdmin:
+		return fatalf(CodeTooManyConnections, "remaining connection slots are reserved for administrators")
+	case s.mu.byUser[user] >= s.limits.UserConnections:
+		return fatalf(CodeTooManyConnections, "too many connections for role \"%s\"", user)
+	case s.mu.byAddress[state.address] > s.limits.AddressConnections:
+		return fatalf(CodeTooManyConnections, "too many connections from address %s", state.address)
+	}
+	state.admitted, state.user = true, user
+	s.mu.conns[c] = state
 	s.mu.starting--
 	s.mu.admitted++
+	s.mu.byUser[user]++
 	return nil
+}
+
+// countDown takes one from a counter and drops it at none.
+func countDown(counters map[string]int, name string) {
+	if counters[name]--; counters[name] <= 0 {
+		delete(counters, name)
+	}
 }
 
 func (s *Server) setProcessID(c *conn, processID uint32) {
@@ -195,8 +264,10 @@ func (s *Server) forget(c *conn) {
 	defer s.mu.Unlock()
 	state := s.mu.conns[c]
 	delete(s.mu.conns, c)
+	countDown(s.mu.byAddress, state.address)
 	if state.admitted {
 		s.mu.admitted--
+		countDown(s.mu.byUser, state.user)
 	} else {
 		s.mu.starting--
 	}
