@@ -294,6 +294,9 @@ func (c *conn) handle(message frame, tooLong bool) error {
 			return nil
 		}
 	}
+	if ending := c.ending.Load(); ending != nil {
+		return ending
+	}
 	if !c.midCycle {
 		c.midCycle = true
 		c.activity.work(c.server.now())
