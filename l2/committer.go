@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-
-	"pgcache/cache"
 )
 
 const (
@@ -70,9 +68,7 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	if s.logWaits.Load() > 0 {
 		return ErrDiskFull
 	}
-	if cache.DurabilityOf(ctx, cache.DurabilityInterval) == cache.DurabilityOff {
-		r.sync = false
-	}
+	r.sync = r.sync && !isOff(ctx)
 	r.done = make(chan error, 1)
 	timeout := time.NewTimer(s.cfg.WriteTimeout)
 	defer timeout.Stop()
@@ -230,6 +226,11 @@ func (g *group) commit(sync bool) (err error) {
 			g.set(s.timeKey, appendUint64(nil, uint64(nowMs)))
 		}
 	}
+	defer func() {
+		if err != nil && s.degradedError() == nil {
+			g.disown()
+		}
+	}()
 	if g.err != nil {
 		_ = g.batch.Close()
 		return fmt.Errorf("l2: make batch: %w", g.err)
@@ -249,7 +250,17 @@ func (g *group) commit(sync bool) (err error) {
 	}
 	s.unsynced.Store(!sync)
 	g.committed()
+	if sync {
+		s.files.logSynced()
+	}
 	return g.batch.Close()
+}
+
+// disown removes the files of records that were not committed.
+func (g *group) disown() {
+	for _, file := range g.adopted {
+		g.s.files.discard(file.fileID)
+	}
 }
 
 // committed brings what the store knows in memory up to the batch that was just written.
@@ -270,6 +281,8 @@ func (g *group) committed() {
 		s.sweepNoLaterThan(g.firstDeadline)
 	}
 	s.notifier.add(g.removed)
+	s.files.committed(g.adopted)
+	s.files.retire(g.retired, s.cfg.SyncInterval < 0)
 	used := s.usage.total.bytes.Load()
 	switch {
 	case used > s.highWater:

@@ -22,6 +22,11 @@ type Config struct {
 	BlockCacheBytes int64 // memory for blocks read; 64 MiB
 	MemTableBytes   int64 // memory for recent writes, up to four of these at once; 8 MiB
 
+	// FileMinBytes is the least stored size of a payload that gets a file of its own: below,
+	// files cost more than the database's rewriting; above, they win everywhere. 64 KiB; at
+	// least 4 KiB.
+	FileMinBytes int
+
 	CompressMinBytes   int // smaller payloads are stored raw; 1 KiB
 	CompressMinGainPct int // a payload that shrinks by less is stored raw; 5
 
@@ -65,6 +70,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.BytesMax, 4<<30)
 	defaultTo(&c.BlockCacheBytes, 64<<20)
 	defaultTo(&c.MemTableBytes, 8<<20)
+	defaultTo(&c.FileMinBytes, 64<<10)
 	defaultTo(&c.CompressMinBytes, 1<<10)
 	defaultTo(&c.CompressMinGainPct, 5)
 	defaultTo(&c.SyncInterval, time.Second)
@@ -100,6 +106,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("l2: BlockCacheBytes is %d, must not be negative", c.BlockCacheBytes)
 	case c.MemTableBytes < memTableBytesFloor || c.MemTableBytes > memTableBytesMax:
 		return fmt.Errorf("l2: MemTableBytes is %d, must be %d to %d", c.MemTableBytes, memTableBytesFloor, memTableBytesMax)
+	case c.FileMinBytes < fileBlockBytes:
+		return fmt.Errorf("l2: FileMinBytes is %d, must be at least %d", c.FileMinBytes, fileBlockBytes)
 	case c.CompressMinBytes < 0:
 		return fmt.Errorf("l2: CompressMinBytes is %d, must not be negative", c.CompressMinBytes)
 	case c.CompressMinGainPct < 0 || c.CompressMinGainPct > 99:

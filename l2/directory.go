@@ -21,7 +21,11 @@ type directory struct {
 }
 
 // formatVersion is the version of our own format: rows, header and directory.
-const formatVersion = 1
+//
+//	1  the first
+//	2  payload files; limits in N rows. Version 1 is read as it is, and becomes 2 by being
+//	   opened
+const formatVersion = 2
 
 const (
 	markerName    = "FORMAT"
@@ -180,6 +184,13 @@ func (d directory) create() (marker, error) {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
 	m := marker{version: formatVersion, id: hex.EncodeToString(id), state: stateCreating}
+	return m, d.write(m)
+}
+
+// upgrade marks a directory of an older format, all of which this version reads, as one
+// that older versions must not open any more, before anything of the new format is there.
+func (d directory) upgrade(m marker) (marker, error) {
+	m.version = formatVersion
 	return m, d.write(m)
 }
 

@@ -10,6 +10,7 @@
 //	FORMAT   what this directory is: format version, store id, state
 //	LOCK     held by the process that has the store open
 //	db/      the Pebble store
+//	files/   payload files, by sequence: files/SHARD/SEQUENCE-NUMBER, all in hexadecimal
 //
 // # Rows
 //
@@ -22,7 +23,7 @@
 //	T ns kind text                    -> watermark: sequence u64
 //	m ns key                          -> header, attributes, small payload
 //	v ns key                          -> header, attributes, payload that is not small
-//	q seq ns key                      -> size u64: insertion order, accounting
+//	q seq ns key                      -> size u64 [, file number u32]: insertion order, accounting
 //	x deadline ns key                 -> expiry order; deadline in Unix ms
 //	i ns kind u16(len text) text key  -> label index
 //
@@ -42,22 +43,27 @@
 //	20  stored length u64          payload as stored
 //	28  crc32c u32                 of the payload as stored
 //	32  attributes length u32
-//	36  reserved u32, zero         room for a payload file's number range
+//	36  number u32                 in the payload file's name; zero if there is none
 //	40  crc32c u32                 of the m row's key, bytes 0..40 and the attributes
 //	44  attributes                 cache.Attrs
-//	    payload                    in the m row if placement is inline, else in the v row
+//	    payload                    in the m row if placement is inline; in the v row, or in
+//	                               the payload file, which holds nothing else
 //
 // Invariants:
 //
 //	D1  All rows of a record are written and removed in one batch, and a reader looks at
 //	    one snapshot. q, x and i rows without their m row are garbage: nothing returns it.
+//	    A payload file is written before the batch whose record names it, and removed after
+//	    the one that removes the record, so that a crash leaves files without records. A
+//	    power failure may leave a record without its file, if neither was synced: a miss.
 //	D2  Only the committer goroutine writes to Pebble, so what it reads before a batch is
 //	    what the batch is applied to. Callers prepare (encode, compress) and wait.
 //	D3  Header and payload are checked against their crc32c, and the header's covers the
 //	    key: a read returns the bytes that were written for the key or nothing.
 //	D4  One write-ahead log holds everything: a crash keeps a prefix of the batches, so
 //	    that no older record outlives an invalidation that was made durable after it.
-//	D5  Bytes in use are the sum of the sizes in the q rows of live generations.
+//	D5  Bytes in use are the sum of the sizes in the q rows of live generations; payload
+//	    files count the blocks they take.
 //	D6  A generation that ended accepts no write and answers no read, from the commit that
 //	    ended it on.
 //	D7  Pebble's fatal errors end the writes of this store, not the process.

@@ -2,7 +2,6 @@ package l2
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -123,14 +122,16 @@ func (g *group) evictRow(queue *pebble.Iterator) error {
 		return fmt.Errorf("l2: read queue: %w", err)
 	}
 	key := append([]byte(nil), queue.Key()...)
-	seq, recordKey, ok := splitOrderedKey(nil, key)
-	if !ok || len(value) != 8 {
+	q, ok := decodeQueueRow(key, value)
+	if !ok {
 		g.delete(key)
 		return nil
 	}
-	ns, _ := splitRecordKey(recordKey)
-	if g.s.usage.of(ns) == nil {
-		g.delete(key)
+	_, recordKey, _ := splitOrderedKey(nil, key)
+	if g.s.usage.of(q.ns) == nil {
+		if !q.hasFile { // else reclaim needs the row to find the file
+			g.delete(key)
+		}
 		return nil
 	}
 	if g.s.visited.take(recordKey) {
@@ -140,13 +141,21 @@ func (g *group) evictRow(queue *pebble.Iterator) error {
 	if err != nil {
 		return err
 	}
-	if h == nil || uint64(h.seq) != seq {
+	if h == nil || h.seq != q.seq {
 		// What is left of a record whose header was damaged.
-		g.delete(key)
-		g.change(ns, -1, -int64(binary.BigEndian.Uint64(value)))
+		g.dropQueueRow(key, &q)
+		g.change(q.ns, -1, -q.size)
 		return nil
 	}
 	g.removeOwn(recordKey, h)
 	g.evictions++
 	return nil
+}
+
+// dropQueueRow removes a q row that is all that is left of a record, and its file.
+func (g *group) dropQueueRow(key []byte, q *queued) {
+	g.delete(key)
+	if q.hasFile {
+		g.retired = append(g.retired, q.storedFile())
+	}
 }

@@ -132,7 +132,7 @@ func TestRejection(t *testing.T) {
 		t.Errorf("%+v: a value that can never fit evicts others", st)
 	}
 	// A value that just fits takes the place of everything else.
-	op = put(t, s, "k", 4, string(incompressible(bytesMaxFloor-200, 1)))
+	op = put(t, s, "k", 4, string(incompressible(bytesMaxFloor-fileBlockBytes, 1)))
 	if op.Rejected || get(t, s, "k") == "-" {
 		t.Errorf("%s", outcomeOf(op))
 	}

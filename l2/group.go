@@ -30,6 +30,8 @@ type group struct {
 	changes       []change
 	effects       []func()
 	removed       []removal
+	adopted       []storedFile // of the records that the batch stores
+	retired       []storedFile // of those it removes
 	evictions     int64
 	expirations   int64
 	rejections    int64
@@ -59,6 +61,7 @@ func (s *Store) newGroup(ops int) *group {
 	*g = group{
 		s: s, batch: s.db.NewBatch(), firstDeadline: noDeadline, several: ops > 1,
 		pending: g.pending, arena: g.arena[:0], key: g.key[:0],
+		adopted: g.adopted[:0], retired: g.retired[:0],
 		changes: g.changes[:0], effects: g.effects[:0], removed: g.removed[:0],
 	}
 	clear(g.pending)
@@ -151,8 +154,7 @@ func (g *group) store(recordKey, row []byte, h, old *header) {
 	}
 	g.set(recordKey, row)
 	g.key = appendOrderedKey(g.key[:0], kindQueue, uint64(h.seq), recordKey)
-	size := h.size(len(key))
-	g.set(g.key, appendUint64(nil, uint64(size)))
+	g.set(g.key, h.appendQueueValue(nil, len(key)))
 	if deadline, ok := h.deadlineMs(); ok {
 		order := expiryOrder(deadline)
 		g.firstDeadline = min(g.firstDeadline, order)
@@ -166,7 +168,7 @@ func (g *group) store(recordKey, row []byte, h, old *header) {
 		g.key = append(appendLabelPrefix(g.key[:0], ns, kind, text), key...)
 		g.set(g.key, nil)
 	}
-	g.change(ns, 1, size)
+	g.change(ns, 1, h.size(len(key)))
 	g.remember(recordKey, row)
 }
 
@@ -185,6 +187,9 @@ func (g *group) unstoreRows(recordKey []byte, old, successor *header) {
 		g.key = appendPayloadKey(g.key[:0], recordKey)
 		rowLen := headerSize + len(old.attrs) + int(old.storedLen)
 		g.fail(g.batch.DeleteSized(g.key, uint32(rowLen), nil))
+	}
+	if old.placement == placedFile {
+		g.retired = append(g.retired, old.storedFile(len(key)))
 	}
 	g.key = appendOrderedKey(g.key[:0], kindQueue, uint64(old.seq), recordKey)
 	g.delete(g.key)
@@ -245,6 +250,10 @@ func (g *group) removeDamaged(recordKey []byte, seq cache.Sequence) error {
 	case damaged:
 		g.removed = append(g.removed, removal{ns, append([]byte(nil), key...), seq})
 		g.removeWhole(recordKey, nil, true)
+	case h != nil && h.placement == placedFile:
+		if h.seq == seq { // the reader's finding counts: files are not read here
+			g.removeOwn(recordKey, h)
+		}
 	case h != nil && g.payloadDamaged(recordKey, *h):
 		// The header's slices were lost to the check.
 		if h, _, err = g.find(recordKey); err != nil || h == nil {

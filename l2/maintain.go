@@ -53,6 +53,7 @@ func (s *Store) tick() {
 	s.step("displace", s.displace)
 	s.step("sweep", s.sweep)
 	s.step("reclaim", s.reclaimTick)
+	s.step("remove orphans", s.removeOrphans)
 	if s.degradedError() == nil { // else Pebble's locks may be held for ever
 		s.diskBytes.Store(int64(s.db.Metrics().DiskSpaceUsage()))
 	}

@@ -225,7 +225,7 @@ func testModel(t *testing.T, evicts bool) {
 			clock: newClock(), names: make(map[string]cache.NamespaceID), evicts: evicts,
 			records: make(map[string]cache.Record), marks: make(map[cache.Label]cache.Sequence),
 		}
-		m.cfg = testConfig(vfs.NewMem())
+		m.cfg = fileConfig(vfs.NewMem())
 		m.cfg.Now, m.cfg.MemTableBytes = m.clock.Now, memTableBytesFloor
 		if evicts {
 			m.cfg.BytesMax = bytesMaxFloor / 8 // smaller than Validate allows: see below

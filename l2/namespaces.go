@@ -14,8 +14,12 @@ import (
 	"pgcache/cache"
 )
 
-// namespaceRowSize is the length of an N row's value.
-const namespaceRowSize = 8 + 8 + 8 + 4*8
+// namespaceRowSize is the length of an N row's value, and namespaceRowSizeV1 what it was
+// before there were limits.
+const (
+	namespaceRowSizeV1 = 8 + 8 + 8
+	namespaceRowSize   = namespaceRowSizeV1 + 4*8
+)
 
 func appendNamespaceRow(dst []byte, row cache.NamespaceRow) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(row.ID))
@@ -29,7 +33,11 @@ func appendNamespaceRow(dst []byte, row cache.NamespaceRow) []byte {
 }
 
 func decodeNamespaceRow(key, value []byte) (cache.NamespaceRow, bool) {
-	if len(value) != namespaceRowSize {
+	switch len(value) {
+	case namespaceRowSize:
+	case namespaceRowSizeV1:
+		value = append(value[:namespaceRowSizeV1:namespaceRowSizeV1], make([]byte, namespaceRowSize-namespaceRowSizeV1)...)
+	default:
 		return cache.NamespaceRow{}, false
 	}
 	return cache.NamespaceRow{
@@ -191,6 +199,7 @@ func (s *Store) reclaimSlice(ctx context.Context) (done bool, err error) {
 		return false, err
 	}
 	var stale [][]byte
+	var files []storedFile
 	valid := iter.First()
 	for n := 0; valid && n < reclaimRowsPerSlice; n++ {
 		_, recordKey, ok := splitOrderedKey(nil, iter.Key())
@@ -200,6 +209,9 @@ func (s *Store) reclaimSlice(ctx context.Context) (done bool, err error) {
 		}
 		if !ok {
 			stale = append(stale, append([]byte(nil), iter.Key()...))
+			if q, ok := decodeQueueRow(iter.Key(), iter.Value()); ok && kind == kindQueue && q.hasFile {
+				files = append(files, q.storedFile())
+			}
 		}
 		valid = iter.Next()
 	}
@@ -218,6 +230,7 @@ func (s *Store) reclaimSlice(ctx context.Context) (done bool, err error) {
 		for _, key := range stale {
 			g.delete(key)
 		}
+		g.retired = append(g.retired, files...)
 		if next == nil {
 			for _, id := range ids {
 				g.delete(appendNamespacePrefix(nil, kindGarbage, id))

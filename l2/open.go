@@ -44,6 +44,7 @@ func Open(cfg Config) (*Store, error) {
 		maintainerDone: make(chan struct{}),
 		stopCommitter:  make(chan struct{}),
 		committerDone:  make(chan struct{}),
+		filesDone:      make(chan struct{}),
 	}
 	s.background, s.stopBackground = context.WithCancel(context.Background())
 	if err := s.open(); err != nil {
@@ -56,6 +57,12 @@ func Open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s.armed.Store(true)
+	filesCtx, stopFiles := context.WithCancel(context.Background())
+	s.stopFiles = stopFiles
+	go func() {
+		defer close(s.filesDone)
+		s.files.run(filesCtx)
+	}()
 	go s.notifier.run()
 	go s.commitLoop()
 	go s.maintainLoop()
@@ -67,6 +74,7 @@ func (s *Store) open() error {
 	s.cfg.FS, s.fsCloser = vfs.WithDiskHealthChecks(s.cfg.FS, diskSlowAfter, nil, func(info vfs.DiskSlowInfo) {
 		s.cfg.Logger.Warn("l2: slow disk", "operation", info.String())
 	})
+	s.files = newPayloadFiles(s.cfg.FS, s.cfg.Dir, s.cfg.Logger)
 	s.cfg.FS = &guardFS{
 		FS: s.cfg.FS, fatal: s.degrade, background: s.background, retryEvery: s.cfg.TickInterval,
 		full: &s.logWaits, armed: &s.armed,
@@ -103,6 +111,9 @@ func (s *Store) open() error {
 	if err == nil && uint64(s.lastSeq) < marker.seq {
 		// Pebble opens a truncated manifest as an older state, without a word.
 		err = d.damaged(fmt.Errorf("the database is at sequence %d, and was at %d before", s.lastSeq, marker.seq))
+	}
+	if err == nil && marker.version < formatVersion {
+		marker, err = d.upgrade(marker)
 	}
 	if err != nil {
 		return errors.Join(d.explain(err), s.db.Close())
@@ -161,7 +172,8 @@ func (s *Store) checkIdentity(d directory, marker marker) (marker, error) {
 	switch {
 	case err == nil:
 		defer closer.Close()
-		if !bytes.Equal(value, identityRow(marker.id)) {
+		// The row has the version of the format that it was written with; the marker's counts.
+		if len(value) == 0 || string(value[1:]) != marker.id {
 			return marker, d.damaged(errors.New("the database does not belong to this directory"))
 		}
 	case !errors.Is(err, pebble.ErrNotFound):
@@ -224,15 +236,18 @@ func (s *Store) load() error {
 			return true
 		}),
 		load(kindQueue, func(key, value []byte) bool {
-			if len(key) < orderedKeyOffset || len(value) != 8 {
+			q, ok := decodeQueueRow(key, value)
+			if !ok {
 				return true // the hand of eviction removes it
 			}
-			see(cache.Sequence(binary.BigEndian.Uint64(key[1:])))
-			ns := cache.NamespaceID(binary.BigEndian.Uint64(key[1+8:]))
-			if s.usage.of(ns) == nil {
-				ended[ns] = true
+			see(q.seq)
+			if s.usage.of(q.ns) == nil {
+				ended[q.ns] = true
 			}
-			s.usage.add(ns, 1, int64(binary.BigEndian.Uint64(value)))
+			s.usage.add(q.ns, 1, q.size)
+			if q.hasFile {
+				s.files.bytes.Add(q.size)
+			}
 			return true
 		}),
 	)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -31,14 +33,7 @@ func (s *Store) Get(ctx context.Context, ns cache.NamespaceID, key []byte, withV
 	defer s.lookupKeys.Put(keys)
 	keys.record = appendRecordKey(keys.record[:0], ns, key)
 
-	iter, err := s.db.NewIter(&s.lookupOptions)
-	if err != nil {
-		return false, fmt.Errorf("l2: read record: %w", err)
-	}
-	h, found, err := s.readRecord(iter, keys, withValue, dst)
-	if closeErr := iter.Close(); err == nil && closeErr != nil {
-		found, err = false, closeErr
-	}
+	h, found, err := s.getRecord(keys, withValue, dst)
 	switch {
 	case err == nil && !found:
 		return false, nil
@@ -64,8 +59,66 @@ func (s *Store) Get(ctx context.Context, ns cache.NamespaceID, key []byte, withV
 	}
 }
 
+// fileAttempts bounds how often a read starts again because the record it found was
+// replaced before it got to the payload file.
+const fileAttempts = 4
+
+// getRecord reads a record and its payload file, if it has one and the value is asked for.
+func (s *Store) getRecord(keys *lookupKeys, withValue bool, dst *cache.Record) (header, bool, error) {
+	var missing fileID
+	for range fileAttempts {
+		iter, err := s.db.NewIter(&s.lookupOptions)
+		if err != nil {
+			return header{}, false, err
+		}
+		h, found, err := s.readRecord(iter, keys, withValue, dst)
+		if closeErr := iter.Close(); err == nil && closeErr != nil {
+			found, err = false, closeErr
+		}
+		if err != nil || !found || !withValue || h.placement != placedFile {
+			return h, found, err
+		}
+		err = s.readFile(&h, dst)
+		switch {
+		case !errors.Is(err, fs.ErrNotExist):
+			return h, err == nil, err
+		case h.fileID() == missing:
+			return h, false, fmt.Errorf("%w: payload file is missing", errDamaged)
+		}
+		missing = h.fileID()
+	}
+	return header{}, false, nil // it is being overwritten all the time
+}
+
+// readFile reads the payload of a record from its file into dst.Value.
+func (s *Store) readFile(h *header, dst *cache.Record) error {
+	target := dst.Value[:0]
+	if h.codec != codecRaw {
+		buffer := s.compressor.buffers.Get().(*[]byte)
+		defer func() { s.compressor.release(buffer) }()
+		target = slices.Grow((*buffer)[:0], int(h.storedLen))
+		*buffer = target
+	}
+	stored := slices.Grow(target, int(h.storedLen))[:h.storedLen]
+	if err := s.files.read(h.fileID(), stored); err != nil {
+		return err
+	}
+	if checksum(stored) != h.crc {
+		return fmt.Errorf("%w: payload checksum", errDamaged)
+	}
+	if h.codec == codecRaw {
+		dst.Value = stored
+		return nil
+	}
+	value, err := s.compressor.expand(dst.Value, h, stored)
+	if err == nil {
+		dst.Value = value
+	}
+	return err
+}
+
 // readRecord finds the record in the iterator's snapshot and fills dst.Attrs and, if
-// asked, dst.Value. The slices of the header returned are no longer valid.
+// asked and not in a file, dst.Value. The slices of the header returned are no longer valid.
 func (s *Store) readRecord(iter *pebble.Iterator, keys *lookupKeys, withValue bool, dst *cache.Record) (header, bool, error) {
 	h, found, err := s.findRecord(iter, keys, withValue)
 	if err != nil {
@@ -80,7 +133,7 @@ func (s *Store) readRecord(iter *pebble.Iterator, keys *lookupKeys, withValue bo
 		return h, false, nil
 	}
 	dst.Attrs = append(dst.Attrs[:0], h.attrs...)
-	if !withValue {
+	if !withValue || h.placement == placedFile {
 		return h, true, nil
 	}
 	if checksum(h.payload) != h.crc {
@@ -113,7 +166,7 @@ func (s *Store) findRecord(iter *pebble.Iterator, keys *lookupKeys, withValue bo
 		return header{}, false, err
 	}
 	h, err := decodeHeader(keys.record, row)
-	if err == nil && withValue && h.placement != placedInline {
+	if err == nil && withValue && h.placement == placedRow {
 		err = fmt.Errorf("%w: payload is missing", errDamaged)
 	}
 	return h, true, err

@@ -24,7 +24,8 @@ type placement uint8
 const (
 	placedInline placement = iota // in the m row, after the attributes
 	placedRow                     // in the v row, after header and attributes
-	placedEnd                     // first unknown one; payload files will be it
+	placedFile                    // in a file of its own
+	placedEnd                     // first unknown one
 )
 
 const (
@@ -56,8 +57,17 @@ type header struct {
 	rawLen    uint64
 	storedLen uint64
 	crc       uint32
+	file      uint32 // the number in the name of the payload file
 	attrs     cache.Attrs
 	payload   []byte // as stored; nil in the m row of a payload that is not inline
+}
+
+// fileID names the payload file of a record that has one.
+func (h *header) fileID() fileID { return fileID{h.seq, h.file} }
+
+// storedFile is the payload file of a record that has one, with what the record takes.
+func (h *header) storedFile(keyLen int) storedFile {
+	return storedFile{h.fileID(), h.size(keyLen)}
 }
 
 // Tables of the crc32 package are made once and then immutable.
@@ -81,7 +91,7 @@ func appendHeader(dst, recordKey []byte, h *header) []byte {
 	dst = le.AppendUint64(dst, h.storedLen)
 	dst = le.AppendUint32(dst, h.crc)
 	dst = le.AppendUint32(dst, uint32(len(h.attrs)))
-	dst = le.AppendUint32(dst, 0)
+	dst = le.AppendUint32(dst, h.file)
 	dst = le.AppendUint32(dst, headerChecksum(recordKey, dst[start:], h.attrs))
 	dst = append(dst, h.attrs...)
 	return append(dst, h.payload...)
@@ -127,6 +137,7 @@ func decodeRow(recordKey, row []byte) (h header, err error) {
 		rawLen:    le.Uint64(row[12:]),
 		storedLen: le.Uint64(row[20:]),
 		crc:       le.Uint32(row[28:]),
+		file:      le.Uint32(row[36:]),
 		attrs:     cache.Attrs(row[headerSize : headerSize+attrsLen : headerSize+attrsLen]),
 		payload:   row[headerSize+attrsLen:],
 	}
@@ -149,6 +160,8 @@ func (h *header) check(withPayload bool) error {
 		return fmt.Errorf("%w: payload of %d bytes, stored as %d", errDamaged, h.rawLen, h.storedLen)
 	case h.codec == codecRaw && h.rawLen != h.storedLen:
 		return fmt.Errorf("%w: raw payload of %d bytes, stored as %d", errDamaged, h.rawLen, h.storedLen)
+	case h.placement != placedFile && h.file != 0:
+		return fmt.Errorf("%w: names a payload file but has none", errDamaged)
 	case uint64(len(h.payload)) != payloadLen:
 		return fmt.Errorf("%w: %d bytes after the attributes", errDamaged, len(h.payload))
 	case !h.attrs.Valid():
@@ -185,7 +198,7 @@ const rowOverheadBytes = 8
 func (h *header) size(keyLen int) int64 {
 	size := recordKeyOffset + keyLen + headerSize + len(h.attrs) + rowOverheadBytes // m
 	size += orderedKeyOffset + keyLen + 8 + rowOverheadBytes                        // q
-	if h.placement != placedInline {
+	if h.placement == placedRow {
 		size += recordKeyOffset + keyLen + headerSize + len(h.attrs) + rowOverheadBytes // v
 	}
 	if _, ok := h.deadlineMs(); ok {
@@ -194,5 +207,47 @@ func (h *header) size(keyLen int) int64 {
 	for _, text := range h.attrs.Labels() {
 		size += 1 + 8 + 1 + 2 + len(text) + keyLen + rowOverheadBytes // i
 	}
+	if h.placement == placedFile {
+		return int64(size) + 4 + fileBytes(h.storedLen)
+	}
 	return int64(size) + int64(h.storedLen)
 }
+
+// appendQueueValue makes the value of the record's q row: what it counts against the
+// budget, and the number of its payload file if it has one.
+func (h *header) appendQueueValue(dst []byte, keyLen int) []byte {
+	dst = appendUint64(dst, uint64(h.size(keyLen)))
+	if h.placement == placedFile {
+		dst = binary.BigEndian.AppendUint32(dst, h.file)
+	}
+	return dst
+}
+
+// queued is a decoded q row.
+type queued struct {
+	seq     cache.Sequence
+	ns      cache.NamespaceID
+	size    int64
+	file    uint32
+	hasFile bool
+}
+
+// decodeQueueRow reads a q row; false: it is none of ours.
+func decodeQueueRow(key, value []byte) (q queued, ok bool) {
+	const plain, withFile = 8, 12
+	if len(key) < orderedKeyOffset || (len(value) != plain && len(value) != withFile) {
+		return q, false
+	}
+	q = queued{
+		seq:  cache.Sequence(binary.BigEndian.Uint64(key[1:])),
+		ns:   cache.NamespaceID(binary.BigEndian.Uint64(key[1+8:])),
+		size: int64(binary.BigEndian.Uint64(value)),
+	}
+	if len(value) == withFile {
+		q.file, q.hasFile = binary.BigEndian.Uint32(value[plain:]), true
+	}
+	return q, true
+}
+
+// storedFile is the payload file that the q row tells of, if it has one.
+func (q *queued) storedFile() storedFile { return storedFile{fileID{q.seq, q.file}, q.size} }

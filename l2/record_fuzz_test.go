@@ -16,6 +16,7 @@ func sampleHeaders() []header {
 		{placement: placedInline, seq: 1, attrs: attrs()},
 		{placement: placedInline, seq: 1 << 60, rawLen: 5, storedLen: 5, crc: 7, attrs: full, payload: []byte("hello")},
 		{placement: placedRow, seq: 3, rawLen: 5000, storedLen: 5000, crc: 7, attrs: full},
+		{codec: codecZstd, placement: placedFile, seq: 3, rawLen: 900_000, storedLen: 80_000, crc: 7, file: 9, attrs: full},
 		{codec: codecZstd, placement: placedRow, seq: 3, rawLen: 5000, storedLen: 900, crc: 7, attrs: attrs()},
 	}
 }

@@ -24,6 +24,7 @@ type Store struct {
 	fsCloser   io.Closer
 	blockCache *pebble.Cache
 	db         *pebble.DB
+	files      *payloadFiles
 
 	compressor    *compressor
 	lookupOptions pebble.IterOptions
@@ -65,6 +66,7 @@ type Store struct {
 
 	// The maintainer's own.
 	reclaim  reclaim
+	orphans  orphans
 	lastSync time.Time
 
 	// Life and death.
@@ -73,6 +75,8 @@ type Store struct {
 	maintainerDone chan struct{}
 	stopCommitter  chan struct{}
 	committerDone  chan struct{}
+	stopFiles      context.CancelFunc // ends the removal of payload files
+	filesDone      chan struct{}
 	inUse          atomic.Int64  // calls between enter and leave
 	closing        atomic.Bool   // new calls are refused
 	idle           chan struct{} // signalled when inUse reaches zero while closing
@@ -123,7 +127,7 @@ func (s *Store) Stats() cache.TierStats {
 		Entries:            s.usage.total.entries.Load(),
 		BytesInUse:         s.usage.total.bytes.Load(),
 		BytesMax:           s.cfg.BytesMax,
-		DiskBytes:          s.diskBytes.Load(),
+		DiskBytes:          s.diskBytes.Load() + s.files.bytes.Load(),
 		FullRejections:     c.fullRejections.Load(),
 		MetadataReads:      c.metadataReads.Load(),
 		NegativeSkips:      c.negativeSkips.Load(),
@@ -147,6 +151,11 @@ func (s *Store) Sync(ctx context.Context) error {
 }
 
 func (s *Store) sync(ctx context.Context) error {
+	if !isOff(ctx) { // the files before the records that name them
+		if err := s.files.sync(); err != nil {
+			return fmt.Errorf("l2: sync payload files: %w", err)
+		}
+	}
 	r := &request{sync: true, emit: func(*group) error { return nil }}
 	if err := s.submit(ctx, r); err != nil {
 		return fmt.Errorf("l2: sync: %w", err)
@@ -227,7 +236,8 @@ func (s *Store) close() error {
 	close(s.notifier.stop)
 	err = errors.Join(err, await(s.notifier.done), s.degradedError())
 	if err != nil {
-		return fmt.Errorf("l2: close: %w", err)
+		s.stopFiles()
+		return fmt.Errorf("l2: close: %w", errors.Join(err, await(s.filesDone)))
 	}
 	closed := make(chan struct{})
 	var closeErr error
@@ -235,7 +245,17 @@ func (s *Store) close() error {
 		defer close(closed)
 		s.closeSnapshots()
 		// Without the flush the next open would have to replay the log.
-		closeErr = errors.Join(s.db.Set(s.timeKey, appendUint64(nil, uint64(s.cfg.Now().UnixMilli())), pebble.NoSync), s.db.Flush(), s.db.Close())
+		closeErr = errors.Join(
+			s.files.sync(),
+			s.db.Set(s.timeKey, appendUint64(nil, uint64(s.cfg.Now().UnixMilli())), pebble.NoSync),
+			s.db.Flush())
+		if closeErr == nil {
+			s.files.logSynced()
+			s.files.awaitRemoved()
+		}
+		s.stopFiles()
+		<-s.filesDone
+		closeErr = errors.Join(closeErr, s.db.Close())
 		if closeErr == nil {
 			s.marker.seq = uint64(s.lastSeq)
 			closeErr = directory{fs: s.cfg.FS, path: s.cfg.Dir}.write(s.marker)

@@ -186,6 +186,8 @@ func validate(t testing.TB, s *Store) {
 	type total struct{ entries, bytes int64 }
 	totals := make(map[cache.NamespaceID]total)
 	want := make(map[string]string) // rows that the records call for
+	files := make(map[fileID]uint64)
+	fileSum := int64(0)
 	row := func(kind byte, visit func(key, value []byte)) {
 		err := s.eachRow(kind, func(key, value []byte) error { visit(key, value); return nil })
 		if err != nil {
@@ -205,7 +207,11 @@ func validate(t testing.TB, s *Store) {
 		size := h.size(len(name))
 		sum := totals[ns]
 		totals[ns] = total{sum.entries + 1, sum.bytes + size}
-		want[string(appendOrderedKey(nil, kindQueue, uint64(h.seq), key))] = string(appendUint64(nil, uint64(size)))
+		want[string(appendOrderedKey(nil, kindQueue, uint64(h.seq), key))] = string(h.appendQueueValue(nil, len(name)))
+		if h.placement == placedFile {
+			files[h.fileID()] = h.storedLen
+			fileSum += size
+		}
 		if deadline, ok := h.deadlineMs(); ok {
 			want[string(appendOrderedKey(nil, kindExpiry, expiryOrder(deadline), key))] = ""
 		}
@@ -243,6 +249,7 @@ func validate(t testing.TB, s *Store) {
 	for key := range want {
 		t.Errorf("validate: row %q is missing", key)
 	}
+	validateFiles(t, s, files, fileSum)
 	var sum total
 	for _, ns := range s.usage.generations() {
 		u := s.Usage(ns)
@@ -256,6 +263,56 @@ func validate(t testing.TB, s *Store) {
 	}
 	if used := s.usage.total.bytes.Load(); used > s.cfg.BytesMax {
 		t.Errorf("validate: %d bytes in use, budget %d", used, s.cfg.BytesMax)
+	}
+}
+
+// validateFiles checks that the payload files are those that the records name, but for
+// those of ended generations and those that a crash has left.
+func validateFiles(t testing.TB, s *Store, want map[fileID]uint64, sum int64) {
+	t.Helper()
+	s.files.awaitRemoved()
+	s.orphans = orphans{}
+	for s.orphans.shard < fileShards {
+		if err := s.removeOrphans(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waiting := make(map[fileID]bool) // for reclaim
+	err := s.eachRow(kindQueue, func(key, value []byte) error {
+		if q, ok := decodeQueueRow(key, value); ok && q.hasFile && s.usage.of(q.ns) == nil {
+			waiting[q.storedFile().fileID] = true
+			sum += q.size
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for shard := range fileShards {
+		ids, foreign, err := s.files.list(shard)
+		if err != nil || len(foreign) > 0 {
+			t.Errorf("validate: files %02x: %v %v", shard, foreign, err)
+		}
+		for _, id := range ids {
+			size, ok := want[id]
+			if !ok {
+				if !waiting[id] {
+					t.Errorf("validate: no record names the file %v", id)
+				}
+				continue
+			}
+			delete(want, id)
+			info, err := s.files.fs.Stat(s.files.path(id))
+			if err != nil || uint64(info.Size()) != size {
+				t.Errorf("validate: file %v: %v %v, want %d bytes", id, info, err, size)
+			}
+		}
+	}
+	for id := range want {
+		t.Errorf("validate: the file %v is missing", id)
+	}
+	if got := s.files.bytes.Load(); got != sum {
+		t.Errorf("validate: files of %d bytes, accounted %d", sum, got)
 	}
 }
 

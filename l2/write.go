@@ -25,6 +25,9 @@ type writeOp struct {
 	delete    bool
 	payload   []byte  // lent: what the v row is to hold besides header and attributes
 	buffer    *[]byte // of the compressor, holding payload
+	hasFile   bool    // the payload is in a file, which is w's until adopted
+	failed    bool    // the payload could not be put into a file
+	adopted   bool    // a batch names the file; guarded by request.mu
 
 	existed, superseded, rejected bool
 }
@@ -50,9 +53,10 @@ func (s *Store) Write(ctx context.Context, ops []cache.TierOp, sync bool) error 
 	}
 	w.memory = make([]byte, 0, size)
 	for i := range ops {
-		w.prepare(&ops[i])
+		w.prepare(ctx, &ops[i], sync)
 	}
 	w.request.emit, w.request.sync = w.emit, sync
+	defer w.discardFiles()
 	if err := s.submit(ctx, &w.request); err != nil {
 		return fmt.Errorf("l2: write: %w", err)
 	}
@@ -63,7 +67,7 @@ func (s *Store) Write(ctx context.Context, ops []cache.TierOp, sync bool) error 
 }
 
 // prepare encodes an op outside the committer: this is where payloads are compressed.
-func (w *write) prepare(op *cache.TierOp) {
+func (w *write) prepare(ctx context.Context, op *cache.TierOp, sync bool) {
 	r := &op.Record
 	o := writeOp{ns: r.Namespace, delete: op.Delete, header: header{seq: r.Seq}}
 	start := len(w.memory)
@@ -81,8 +85,12 @@ func (w *write) prepare(op *cache.TierOp) {
 		storedLen: uint64(len(stored)), crc: checksum(stored), attrs: r.Attrs,
 	}
 	o.payload, o.buffer = stored, buffer
-	if len(stored) <= inlineBytesMax {
+	switch {
+	case len(stored) <= inlineBytesMax:
 		h.placement, h.payload, o.payload = placedInline, stored, nil
+	case len(stored) >= w.s.cfg.FileMinBytes:
+		h.placement, o.payload = placedFile, nil
+		w.prepareFile(&o, &h, stored, sync && !isOff(ctx))
 	}
 	start = len(w.memory)
 	w.memory = appendHeader(w.memory, o.recordKey, &h)
@@ -96,6 +104,38 @@ func (w *write) prepare(op *cache.TierOp) {
 		w.request.room += size
 	}
 	w.ops = append(w.ops, o)
+}
+
+// prepareFile puts a payload into a file, if its record has a chance to be stored.
+func (w *write) prepareFile(o *writeOp, h *header, stored []byte, sync bool) {
+	s := w.s
+	if s.usage.of(o.ns) == nil || s.diskFull.Load() || fileBytes(h.storedLen) > s.cfg.BytesMax {
+		o.failed = true
+		return
+	}
+	id, err := s.files.write(h.seq, stored, sync)
+	if err != nil {
+		o.failed = true
+		s.cfg.Logger.Error("l2: a payload was not stored", "bytes", len(stored), "error", err)
+		return
+	}
+	h.file, o.hasFile = id.number, true
+}
+
+// discardFiles removes the files that no batch names.
+func (w *write) discardFiles() {
+	w.request.mu.Lock()
+	defer w.request.mu.Unlock()
+	for i := range w.ops {
+		if o := &w.ops[i]; o.hasFile && !o.adopted {
+			w.s.files.discard(o.header.fileID())
+		}
+	}
+}
+
+// isOff reports that the caller wants nothing to be durable.
+func isOff(ctx context.Context) bool {
+	return cache.DurabilityOf(ctx, cache.DurabilityInterval) == cache.DurabilityOff
 }
 
 // release gives the compressor's buffers back. After a write that was given up the
@@ -160,15 +200,24 @@ func (w *write) emitPut(g *group, o *writeOp, old *header, damaged bool) error {
 	if old != nil {
 		held = old.size(len(key))
 	}
-	if w.s.diskFull.Load() || w.s.usage.total.bytes.Load()+g.bytes-held+size > w.s.cfg.BytesMax {
+	if o.failed || w.s.diskFull.Load() || w.s.usage.total.bytes.Load()+g.bytes-held+size > w.s.cfg.BytesMax {
 		o.rejected = true
 		g.rejections++
 		g.rejectedBytes += size
 		g.removeWhole(o.recordKey, old, damaged)
 		return nil
 	}
-	switch {
-	case o.header.placement == placedRow:
+	switch o.header.placement {
+	case placedFile:
+		err := w.request.lent(func() error {
+			o.adopted = true
+			g.adopted = append(g.adopted, o.header.storedFile(len(key)))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	case placedRow:
 		err := w.request.lent(func() error {
 			g.key = appendPayloadKey(g.key[:0], o.recordKey)
 			put := g.batch.SetDeferred(len(g.key), len(o.row)+len(o.payload))
@@ -179,7 +228,8 @@ func (w *write) emitPut(g *group, o *writeOp, old *header, damaged bool) error {
 		if err != nil {
 			return err
 		}
-	case damaged: // and nothing known of its v row
+	}
+	if damaged && o.header.placement != placedRow { // and nothing known of its v row
 		g.key = appendPayloadKey(g.key[:0], o.recordKey)
 		g.delete(g.key)
 	}

@@ -110,6 +110,7 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 			BlockCacheBytes: int64(s.L2BlockCacheBytes),
 			MemTableBytes:   int64(s.L2MemTableBytes),
 			Now:             clock.Now,
+			FileMinBytes:    int(s.L2FileMinBytes),
 			SyncInterval:    s.syncInterval(),
 			Logger:          logger.With("room", "l2"),
 		})

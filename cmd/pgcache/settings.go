@@ -36,6 +36,8 @@ type settings struct {
 	L2BlockCacheBytes byteSize `name:"l2-block-cache-bytes" default:"64MiB" unit:"bytes" help:"Memory in which the disk tier keeps blocks of its files."`
 	L2MemTableBytes   byteSize `name:"l2-memtable-bytes" default:"8MiB" unit:"bytes" help:"Memory in which the disk tier gathers writes before they become a file."`
 
+	L2FileMinBytes byteSize `name:"l2-file-min-bytes" default:"64KiB" unit:"bytes" help:"Values that take at least this much on disk, compressed, get a file of their own."`
+
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"30s" unit:"ms" help:"How long a stop waits for running statements, and then for writing to disk."`
 
 	LogLevel  logLevel  `name:"log-level" default:"info" placeholder:"LEVEL" unit:"" help:"Least severe messages to log: debug, info, warn or error."`
