@@ -57,7 +57,8 @@ var testImports = []string{
 
 // roomTestImports are what the tests of one room may import besides, with the reason.
 var roomTestImports = map[string]map[string]string{
-	"cache": {"pgcache/l2": "the promises of the cache are about both tiers together"},
+	"cache":  {"pgcache/l2": "the promises of the cache are about both tiers together"},
+	"sqlmap": {"pgcache/l2": "a scan means the same with a disk tier and without"},
 }
 
 // testSupport are packages that are no tests but may import testing, with the reason.

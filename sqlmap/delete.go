@@ -6,18 +6,20 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
-	"pgcache/pgwire"
 	"pgcache/sqlmap/scalar"
 )
 
-const deleteHint = "Write DELETE FROM blob WHERE ns = … AND key = …, key = ANY (…), key LIKE 'prefix%', tags && ARRAY[…] or dependencies && ARRAY[…], or WHERE ns = … alone."
+const deleteHint = "Write DELETE FROM blob WHERE …, with conditions on its columns."
 
 // deleteAction is DELETE: by keys, or what one condition beside ns covers.
 type deleteAction struct {
 	where     *blobWhere
-	filter    *scalar.Expr // for keys
-	needValue bool
+	filter    *scalar.Expr // of rows, where keys are read one by one
+	isCovered bool         // one invalidation does it
 	returning []output
+	needValue bool // the filter looks at the payload
+	// returnsValue: so does RETURNING, perhaps.
+	returnsValue bool
 }
 
 func (p *planner) deleteStatement(s *pg_query.DeleteStmt) (*plan, error) {
@@ -35,18 +37,13 @@ func (p *planner) deleteStatement(s *pg_query.DeleteStmt) (*plan, error) {
 	if a.where, err = p.where(s.WhereClause); err != nil {
 		return nil, err
 	}
-	if a.where.ns != nil && a.where.hasKeys() {
-		a.filter = scalar.And(a.where.rest)
-	} else if err := a.checkCoverage(s); err != nil {
-		return nil, err
-	}
 	a.needValue = p.compiler.Used[0]&valueColumns != 0
 	if a.returning, err = p.returningClause(s.ReturningList); err != nil {
 		return nil, err
 	}
-	if a.returning != nil && !a.where.hasKeys() {
-		return nil, unsupported(s.Relation.Location, "RETURNING of a DELETE that does not name its keys is", "The command tag tells how many entries were deleted.")
-	}
+	a.isCovered = a.returning == nil && a.where.isCoverage()
+	a.filter = a.where.filter()
+	a.returnsValue = p.compiler.Used[0]&valueColumns != 0
 	out := &plan{action: a, writes: "DELETE"}
 	if a.returning != nil {
 		out.columns = outputColumns(a.returning)
@@ -54,84 +51,103 @@ func (p *planner) deleteStatement(s *pg_query.DeleteStmt) (*plan, error) {
 	return out, nil
 }
 
-// checkCoverage refuses what no single invalidation does.
-func (a *deleteAction) checkCoverage(s *pg_query.DeleteStmt) error {
-	w := a.where
+// isCoverage reports that one invalidation deletes what the WHERE says: a namespace, or one
+// kind of label or a prefix in it, or everything.
+func (w *blobWhere) isCoverage() bool {
 	covering := 0
 	for _, x := range []*scalar.Expr{w.prefix, w.tags, w.dependencies} {
 		if x != nil {
 			covering++
 		}
 	}
-	isAll := s.WhereClause == nil
+	isAll := w.ns == nil && len(w.rest) == 0
 	isDependencies := w.dependencies != nil && covering == 1 // ns is optional
-	if len(w.rest) != covering || covering > 1 || w.hasKeys() || !isAll && w.ns == nil && !isDependencies {
-		return unsupported(s.Relation.Location, "this DELETE is", deleteHint)
-	}
-	return nil
+	return len(w.rest) == covering && covering <= 1 && !w.hasKeys() && (w.ns != nil || isAll || isDependencies)
 }
 
 func (a *deleteAction) run(x *execution) (outcome, error) {
-	if a.where.ns != nil && a.where.hasKeys() {
+	switch {
+	case a.where.namesKeys():
 		return a.deleteKeys(x)
+	case a.isCovered:
+		count, isDone, err := a.invalidate(x)
+		if isDone || err != nil {
+			return outcome{tag: "DELETE", count: count, counted: true}, err
+		}
 	}
-	count, err := a.invalidate(x)
-	return outcome{tag: "DELETE", count: count, counted: true}, err
+	return a.deleteScanned(x)
 }
 
-// invalidate deletes what a condition covers.
-func (a *deleteAction) invalidate(x *execution) (int64, error) {
+// invalidate deletes what a condition covers. isDone is false if it is a LIKE pattern that
+// is more than a prefix.
+func (a *deleteAction) invalidate(x *execution) (count int64, isDone bool, err error) {
 	w, s := a.where, x.session
 	if w.ns == nil && w.dependencies == nil {
-		return s.flushAll(x.env.Ctx)
+		count, err = s.flushAll(x.env.Ctx)
+		return count, true, err
 	}
 	var ns []byte
 	if w.ns != nil {
-		var err error
 		if ns, err = evalText(x, w.ns); err != nil || ns == nil {
-			return 0, err // ns = NULL is true of no entry
+			return 0, true, err // ns = NULL is true of no entry
 		}
 	}
+	var labels []string
 	switch {
 	case w.prefix != nil:
 		return a.deletePrefix(x, ns)
 	case w.tags != nil:
-		tags, err := evalTexts(x, w.tags)
-		if err != nil {
-			return 0, err
+		if labels, err = evalTexts(x, w.tags); err == nil {
+			count, err = s.invalidateTags(x.env.Ctx, ns, labels)
 		}
-		return s.invalidateTags(x.env.Ctx, ns, tags)
 	case w.dependencies != nil:
-		dependencies, err := evalTexts(x, w.dependencies)
-		if err != nil {
-			return 0, err
+		if labels, err = evalTexts(x, w.dependencies); err == nil {
+			count, err = s.invalidateDependencies(x.env.Ctx, ns, labels)
 		}
-		return s.invalidateDependencies(x.env.Ctx, ns, dependencies)
+	default:
+		count, _, err = s.flushNamespace(x.env.Ctx, ns)
 	}
-	count, _, err := s.flushNamespace(x.env.Ctx, ns)
-	return count, err
+	return count, true, err
 }
 
 // deletePrefix is key LIKE 'prefix%'.
-func (a *deleteAction) deletePrefix(x *execution, ns []byte) (int64, error) {
+func (a *deleteAction) deletePrefix(x *execution, ns []byte) (count int64, isDone bool, err error) {
 	pattern, err := evalText(x, a.where.prefix)
 	if err != nil || pattern == nil {
-		return 0, err
+		return 0, true, err
 	}
 	prefix, isPure, isExact := scalar.LikePrefix(pattern)
 	switch {
+	case isExact && !addressable(x.session, cache.Key{Namespace: ns, Name: prefix}):
+		return 0, true, nil
 	case isExact:
 		removed, err := x.session.invalidateKey(x.env.Ctx, cache.Key{Namespace: ns, Name: prefix})
 		if removed {
-			return 1, err
+			count = 1
 		}
-		return 0, err
+		return count, true, err
 	case !isPure:
-		e := pgwire.Errorf(pgwire.CodeFeatureNotSupported, "DELETE with this LIKE pattern is not supported")
-		e.Hint = "The pattern must be a literal prefix and one % at its end; write \\_ for an underscore."
-		return 0, e
+		return 0, false, nil
 	}
-	return x.session.invalidatePrefix(x.env.Ctx, ns, prefix)
+	count, err = x.session.invalidatePrefix(x.env.Ctx, ns, prefix)
+	return count, true, err
+}
+
+// deleteScanned deletes what passes the filter, one entry after the other.
+func (a *deleteAction) deleteScanned(x *execution) (outcome, error) {
+	w := &writer{x: x, returning: a.returning}
+	count := int64(0)
+	err := a.where.eachKey(x, a.filter, a.needValue, func(key cache.Key) error {
+		removed, err := a.deleteKey(w, key)
+		if removed {
+			count++
+		}
+		return err
+	})
+	if err != nil {
+		return outcome{}, err
+	}
+	return w.outcome("DELETE", count), nil
 }
 
 // deleteKeys deletes the named keys that pass the filter, with or without RETURNING.
@@ -181,7 +197,7 @@ func (a *deleteAction) deleteKey(w *writer, key cache.Key) (bool, error) {
 	}
 	var out cache.Hit
 	defer out.Release()
-	options := cache.UpdateOptions{NeedValue: a.needValue, Out: &out}
+	options := cache.UpdateOptions{NeedValue: a.returnsValue, Out: &out}
 	result, err := s.handler.cache.Update(x.env.Ctx, key, options, func(old *cache.Hit, _ *cache.Draft) (cache.Verdict, error) {
 		if old == nil {
 			return cache.Leave, nil

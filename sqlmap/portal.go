@@ -75,9 +75,12 @@ type execution struct {
 	reply   *pgwire.Reply
 
 	started bool
-	out     outcome
-	sent    int64 // rows
-	values  []types.Value
+	runs    int // calls of Execute so far
+	// rowsWanted is how many rows of its source a SELECT will probably read; 0: all.
+	rowsWanted int64
+	out        outcome
+	sent       int64 // rows
+	values     []types.Value
 }
 
 var errStatementTimeout = errors.New("statement timeout")
@@ -123,6 +126,7 @@ func (s *session) statementError(ctx context.Context, err error) error {
 
 func (x *execution) execute(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
 	x.reply = r
+	x.runs++
 	defer func() { x.reply = nil }()
 	if x.started {
 		x.env.Ctx = ctx

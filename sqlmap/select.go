@@ -80,7 +80,7 @@ func (p *planner) selectStatement(s *pg_query.SelectStmt) (*plan, error) {
 			return nil, err
 		}
 		blob.where = w
-		a.filter = scalar.And(w.rest)
+		a.filter = w.filter()
 	} else if s.WhereClause != nil {
 		var err error
 		if a.filter, err = p.compiler.Condition(s.WhereClause, "WHERE"); err != nil {
@@ -94,9 +94,7 @@ func (p *planner) selectStatement(s *pg_query.SelectStmt) (*plan, error) {
 	if err != nil || !isBlob {
 		return out, err
 	}
-	if err := p.checkBlobSelect(a, blob, s); err != nil {
-		return nil, err
-	}
+	p.planBlobSelect(a, blob)
 	out.get = plainGet(a, blob)
 	return out, nil
 }

@@ -8,27 +8,25 @@ import (
 	"pgcache/sqlmap/types"
 )
 
-// blobSource reads entries by their keys.
+// blobSource reads entries by their keys, or scans them.
 type blobSource struct {
 	where     *blobWhere
 	needValue bool
 	isEmpty   bool // no row can come, whatever is in the cache
+	// Of a scan:
+	isDescending, isUnordered bool
 }
 
-// checkBlobSelect completes the plan of a SELECT on blob and refuses scans.
-func (p *planner) checkBlobSelect(a *selectAction, b *blobSource, s *pg_query.SelectStmt) error {
+// planBlobSelect completes the plan of a SELECT on blob.
+func (p *planner) planBlobSelect(a *selectAction, b *blobSource) {
 	b.needValue = p.compiler.Used[0]&valueColumns != 0
-	if b.where.ns != nil && b.where.hasKeys() {
-		return nil
+	if b.isEmpty = isNever(a); b.isEmpty || b.where.namesKeys() {
+		return
 	}
-	if b.isEmpty = isNever(a); b.isEmpty {
-		return nil
+	if isDescending, ok := scanOrder(a, b.where); ok && len(a.sort) > 0 {
+		a.sort, b.isDescending = nil, isDescending
 	}
-	at := int32(-1)
-	if r := s.FromClause[0].GetRangeVar(); r != nil {
-		at = r.Location
-	}
-	return unsupported(at, "reading blob without ns and key is", "Name the keys: WHERE ns = … AND key = …, key IN (…) or key = ANY ($1).")
+	b.isUnordered = a.countColumns > 0 || len(a.sort) > 0
 }
 
 // isNever recognises LIMIT 0 and WHERE false, with which tools ask for columns only.
@@ -73,14 +71,42 @@ func plainGet(a *selectAction, b *blobSource) *getPlan {
 	return get
 }
 
+// rewriteCall makes of the length of a payload its size, which is known without loading it.
+func (p *planner) rewriteCall(function string, args []*scalar.Expr) *scalar.Expr {
+	isLength := function == "octet_length" || function == "length"
+	if !isLength || len(args) != 1 || args[0].Column() != colValue || args[0].Type != types.Bytea || !isBlob(&p.compiler.Relations[0]) {
+		return nil
+	}
+	size := p.compiler.ColumnAt(colSize, args[0].At)
+	size.Type = types.Int4 // as these functions return; values are smaller than 2 GiB
+	return size
+}
+
+// isBlob reports that a relation has the payloads of entries.
+func isBlob(r *scalar.Relation) bool {
+	return len(r.Columns) == int(blobColumns) && r.Columns[colValue].Name == blobTable[colValue].name
+}
+
 func (b *blobSource) open(x *execution) (rowSource, error) {
 	c := &blobCursor{source: b}
 	if b.isEmpty {
 		return c, nil
 	}
+	if !b.where.namesKeys() {
+		return b.openScan(x)
+	}
 	var err error
 	c.keys, err = b.where.evalKeys(x)
 	return c, err
+}
+
+func (b *blobSource) openScan(x *execution) (rowSource, error) {
+	r, isEmpty, err := b.where.scanRange(x)
+	if err != nil || isEmpty {
+		return &blobCursor{source: b}, err
+	}
+	r.NeedValue, r.Descending, r.Unordered, r.Limit = b.needValue, b.isDescending, b.isUnordered, x.rowsWanted
+	return x.session.openScan(x, r)
 }
 
 // blobCursor reads one key after the other.

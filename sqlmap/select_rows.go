@@ -1,6 +1,7 @@
 package sqlmap
 
 import (
+	"math"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v5"
@@ -87,6 +88,10 @@ func (a *selectAction) run(x *execution) (outcome, error) {
 		return outcome{}, err
 	}
 	offset = max(offset, 0)
+	x.rowsWanted = 0
+	if limit >= 0 && limit < math.MaxInt64-offset && len(a.sort) == 0 {
+		x.rowsWanted = limit + offset
+	}
 	rows, err := a.source.open(x)
 	if err != nil {
 		return outcome{}, err
@@ -193,6 +198,10 @@ func (c *selectCursor) sorted(x *execution) (outcome, error) {
 	width := len(c.action.outputs)
 	var rows [][]types.Value
 	size := int64(0)
+	sort := func() {
+		slices.SortStableFunc(rows, func(a, b []types.Value) int { return compareRows(c.action.sort, a[width:], b[width:]) })
+	}
+	keep, most := c.rowsKept()
 	for {
 		ok, err := c.nextRow(x)
 		if err != nil {
@@ -214,8 +223,8 @@ func (c *selectCursor) sorted(x *execution) (outcome, error) {
 		}
 		for i := range row {
 			row[i] = row[i].Clone() // the source's memory ends with its row
-			size += row[i].Size()
 		}
+		size += sizeOf(row)
 		if size > sortBytesMax {
 			e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "too much to sort")
 			e.Detail = formatLimit(size, sortBytesMax, "bytes", "")
@@ -223,13 +232,40 @@ func (c *selectCursor) sorted(x *execution) (outcome, error) {
 			return outcome{}, e
 		}
 		rows = append(rows, row)
+		if len(rows) >= most {
+			sort()
+			for _, row := range rows[keep:] {
+				size -= sizeOf(row)
+			}
+			clear(rows[keep:])
+			rows = rows[:keep]
+		}
 	}
-	slices.SortStableFunc(rows, func(a, b []types.Value) int { return compareRows(c.action.sort, a[width:], b[width:]) })
+	sort()
 	rows = rows[min(c.skip, int64(len(rows))):]
 	if c.limit >= 0 {
 		rows = rows[:min(c.limit, int64(len(rows)))]
 	}
 	return outcome{rows: &rowList{rows}}, nil
+}
+
+// rowsKept is how many rows a sort with LIMIT needs, and how many it may gather before it
+// drops the others.
+func (c *selectCursor) rowsKept() (keep, most int) {
+	const spare = 1024
+	if c.limit < 0 || c.limit+c.skip < 0 || c.limit+c.skip > math.MaxInt32/2 {
+		return 0, math.MaxInt
+	}
+	keep = int(c.limit + c.skip)
+	return keep, 2*keep + spare
+}
+
+func sizeOf(row []types.Value) int64 {
+	size := int64(0)
+	for i := range row {
+		size += row[i].Size()
+	}
+	return size
 }
 
 func compareRows(keys []sortKey, a, b []types.Value) int {

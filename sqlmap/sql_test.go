@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pgcache/cache"
+	"pgcache/l2"
 	"pgcache/pgwire"
 	"pgcache/sqlmap/types"
 )
@@ -238,31 +240,49 @@ func (w *world) prepared(s *session, sql string) string {
 //	advance ms=1000                     moves the clock
 func TestSQL(t *testing.T) {
 	datadriven.Walk(t, "testdata/sql", func(t *testing.T, path string) {
-		w := newWorld(t, func(c *Config, _ *cache.Config) { c.Limits.TransactionBytesMax = 64 << 10 })
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			s := w.session("main")
-			if arg, ok := d.Arg("session"); ok {
-				s = w.session(arg.Vals[0])
-			}
-			switch d.Cmd {
-			case "query":
-				return w.simple(s, d.Input)
-			case "lines":
-				var out strings.Builder
-				for _, line := range strings.Split(d.Input, "\n") {
-					out.WriteString(w.simple(s, line))
+		runSQL(t, path, newWorld(t, func(c *Config, _ *cache.Config) { c.Limits.TransactionBytesMax = 64 << 10 }))
+	})
+}
+
+// TestSQLWithDiskTier runs the files that do not show which tier an entry is in.
+func TestSQLWithDiskTier(t *testing.T) {
+	for _, path := range []string{"testdata/sql/scans.txt"} {
+		t.Run(path, func(t *testing.T) {
+			runSQL(t, path, newWorld(t, func(_ *Config, c *cache.Config) {
+				store, err := l2.Open(l2.Config{Dir: "l2", FS: vfs.NewMem(), Now: c.Now})
+				if err != nil {
+					t.Fatal(err)
 				}
-				return out.String()
-			case "prepared":
-				return w.prepared(s, d.Input)
-			case "advance":
-				var ms int
-				d.ScanArgs(t, "ms", &ms)
-				w.now = w.now.Add(time.Duration(ms) * time.Millisecond)
-				return ""
-			}
-			t.Fatalf("unknown command %s", d.Cmd)
-			return ""
+				c.Tier = store
+			}))
 		})
+	}
+}
+
+func runSQL(t *testing.T, path string, w *world) {
+	datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+		s := w.session("main")
+		if arg, ok := d.Arg("session"); ok {
+			s = w.session(arg.Vals[0])
+		}
+		switch d.Cmd {
+		case "query":
+			return w.simple(s, d.Input)
+		case "lines":
+			var out strings.Builder
+			for _, line := range strings.Split(d.Input, "\n") {
+				out.WriteString(w.simple(s, line))
+			}
+			return out.String()
+		case "prepared":
+			return w.prepared(s, d.Input)
+		case "advance":
+			var ms int
+			d.ScanArgs(t, "ms", &ms)
+			w.now = w.now.Add(time.Duration(ms) * time.Millisecond)
+			return ""
+		}
+		t.Fatalf("unknown command %s", d.Cmd)
+		return ""
 	})
 }

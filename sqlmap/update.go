@@ -7,7 +7,7 @@ import (
 	"pgcache/sqlmap/scalar"
 )
 
-const updateHint = "Write UPDATE blob SET … WHERE ns = … AND key = … [AND version = …]."
+const updateHint = "Write UPDATE blob SET … WHERE …, with conditions on its columns, e.g. ns = … AND key = … [AND version = …]."
 
 // updateAction is UPDATE of the keys that WHERE names.
 type updateAction struct {
@@ -37,10 +37,7 @@ func (p *planner) updateStatement(s *pg_query.UpdateStmt) (*plan, error) {
 	if a.where, err = p.where(s.WhereClause); err != nil {
 		return nil, err
 	}
-	if a.where.ns == nil || !a.where.hasKeys() {
-		return nil, unsupported(s.Relation.Location, "UPDATE without ns and key is", updateHint)
-	}
-	a.filter = scalar.And(a.where.rest)
+	a.filter = a.where.filter()
 	a.needValue = p.compiler.Used[0]&valueColumns != 0
 	if a.returning, err = p.returningClause(s.ReturningList); err != nil {
 		return nil, err
@@ -53,25 +50,39 @@ func (p *planner) updateStatement(s *pg_query.UpdateStmt) (*plan, error) {
 }
 
 func (a *updateAction) run(x *execution) (outcome, error) {
-	keys, err := a.where.evalKeys(x)
-	if err != nil {
-		return outcome{}, err
-	}
 	w := &writer{x: x, needValue: a.needValue, returning: a.returning}
 	count := int64(0)
+	update := func(key cache.Key) error {
+		result, err := w.run(change{key: key, apply: a.apply, mayConflict: true})
+		if result.Verdict == cache.Write {
+			count++
+		}
+		return err
+	}
+	if err := a.each(x, update); err != nil {
+		return outcome{}, err
+	}
+	return w.outcome("UPDATE", count), nil
+}
+
+// each calls update with the keys that the WHERE names or finds.
+func (a *updateAction) each(x *execution, update func(cache.Key) error) error {
+	if !a.where.namesKeys() {
+		return a.where.eachKey(x, a.filter, a.needValue, update)
+	}
+	keys, err := a.where.evalKeys(x)
+	if err != nil {
+		return err
+	}
 	for i := range keys.names {
 		if !addressable(x.session, keys.key(i)) {
 			continue
 		}
-		result, err := w.run(change{key: keys.key(i), apply: a.apply, mayConflict: true})
-		if err != nil {
-			return outcome{}, err
-		}
-		if result.Verdict == cache.Write {
-			count++
+		if err := update(keys.key(i)); err != nil {
+			return err
 		}
 	}
-	return w.outcome("UPDATE", count), nil
+	return nil
 }
 
 // addressable reports that an entry can have this key: a WHERE that names another one

@@ -1,6 +1,8 @@
 package sqlmap
 
 import (
+	"slices"
+
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
@@ -23,6 +25,23 @@ type blobWhere struct {
 	prefix       *scalar.Expr // text: key LIKE pattern
 	tags         *scalar.Expr // text[]: tags && …
 	dependencies *scalar.Expr // text[]: dependencies && …
+
+	// Conditions that narrow a scan.
+	bounds     []keyBound
+	startsWith *scalar.Expr // text
+	// keyTests are the conditions on keys, to be tested if keys are not read one by one.
+	keyTests []*scalar.Expr
+}
+
+// namesKeys reports that the entries are given by namespace and keys.
+func (w *blobWhere) namesKeys() bool { return w.ns != nil && w.hasKeys() }
+
+// filter is what has to be tested on each row; nil for nothing.
+func (w *blobWhere) filter() *scalar.Expr {
+	if w.namesKeys() {
+		return scalar.And(w.rest)
+	}
+	return scalar.And(slices.Concat(w.keyTests, w.rest))
 }
 
 func (w *blobWhere) hasKeys() bool { return w.key != nil || w.keys != nil || w.keyList != nil }
@@ -39,12 +58,15 @@ func (p *planner) where(n *pg_query.Node) (*blobWhere, error) {
 			return nil, err
 		}
 		// Compiled once more, by its parts: parameters have their types by now.
+		hadKeys := w.hasKeys()
 		taken, err := p.takeCondition(w, conjunct, x)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if !taken {
+		case !taken:
 			w.rest = append(w.rest, x)
+		case w.hasKeys() != hadKeys:
+			w.keyTests = append(w.keyTests, x)
 		}
 	}
 	return w, nil
@@ -68,7 +90,7 @@ func conjuncts(n *pg_query.Node) []*pg_query.Node {
 func (p *planner) takeCondition(w *blobWhere, n *pg_query.Node, whole *scalar.Expr) (bool, error) {
 	a := n.GetAExpr()
 	if a == nil || len(a.Name) != 1 || a.Lexpr == nil {
-		return false, nil
+		return false, p.takeStartsWith(w, n)
 	}
 	operator := a.Name[0].GetString_().GetSval()
 	switch {
@@ -88,6 +110,10 @@ func (p *planner) takeCondition(w *blobWhere, n *pg_query.Node, whole *scalar.Ex
 			left, right = right, left
 		}
 		return false, p.takeLabels(w, left, right, types.TextArray)
+	case a.Kind == pg_query.A_Expr_Kind_AEXPR_OP && slices.Contains([]string{"<", "<=", ">", ">="}, operator):
+		return false, p.takeBound(w, a, operator)
+	case a.Kind == pg_query.A_Expr_Kind_AEXPR_BETWEEN:
+		return false, p.takeBetween(w, a)
 	}
 	return false, nil
 }
@@ -223,7 +249,7 @@ type keySet struct {
 	names [][]byte
 }
 
-// keys evaluates which keys are meant. Without a namespace or with NULLs it is none.
+// evalKeys evaluates which keys are meant. Without a namespace or with NULLs it is none.
 func (w *blobWhere) evalKeys(x *execution) (keySet, error) {
 	var set keySet
 	var err error
@@ -233,30 +259,37 @@ func (w *blobWhere) evalKeys(x *execution) (keySet, error) {
 	if err := x.session.grants.checkNamespace(set.ns); err != nil {
 		return set, err
 	}
+	set.names, err = w.evalNames(x)
+	return set, err
+}
+
+// evalNames evaluates the keys that are named, each once.
+func (w *blobWhere) evalNames(x *execution) ([][]byte, error) {
 	exprs := w.keys
 	if w.key != nil {
 		exprs = []*scalar.Expr{w.key}
 	}
+	var names [][]byte
 	seen := map[string]struct{}{}
 	add := func(name []byte) {
 		if _, twice := seen[string(name)]; !twice && name != nil {
 			if len(exprs) != 1 {
 				seen[string(name)] = struct{}{}
 			}
-			set.names = append(set.names, name)
+			names = append(names, name)
 		}
 	}
 	for _, e := range exprs {
 		name, err := evalText(x, e)
 		if err != nil {
-			return set, err
+			return nil, err
 		}
 		add(name)
 	}
 	if w.keyList != nil {
 		list, err := w.keyList.Eval(&x.env)
 		if err != nil {
-			return set, err
+			return nil, err
 		}
 		for _, v := range list.Elems {
 			if !v.IsNull {
@@ -264,7 +297,7 @@ func (w *blobWhere) evalKeys(x *execution) (keySet, error) {
 			}
 		}
 	}
-	return set, nil
+	return names, nil
 }
 
 func (s *keySet) key(i int) cache.Key { return cache.Key{Namespace: s.ns, Name: s.names[i]} }

@@ -119,6 +119,10 @@ type Compiler struct {
 	// Functions are looked up before the built-in ones.
 	Functions func(name string) []Function
 
+	// Rewrite may give another expression for a call, one that needs less of the row; nil:
+	// none. It may be nil.
+	Rewrite func(function string, args []*Expr) *Expr
+
 	// Used collects, by relation, which of the first 64 columns were named.
 	Used [2]uint64
 }

@@ -73,9 +73,15 @@ func (c *Compiler) Call(k *pg_query.FuncCall) (*Expr, *Function, error) {
 	case k.AggStar || k.AggDistinct || k.AggFilter != nil || len(k.AggOrder) > 0 || isAggregate(name):
 		return nil, nil, Unsupported(k.Location, "aggregate function "+name+" here is", "count(*) may stand alone in the select list.")
 	}
+	used := c.Used
 	args, argNames, err := c.arguments(k)
 	if err != nil {
 		return nil, nil, err
+	}
+	if c.Rewrite != nil && len(names) == 1 {
+		if x := c.rewrite(name, args, used); x != nil {
+			return x, &Function{Name: name, Returns: x.Type}, nil
+		}
 	}
 	var candidates []Function
 	if len(names) == 1 || names[0] == "public" || names[0] == "pg_catalog" {
@@ -86,6 +92,17 @@ func (c *Compiler) Call(k *pg_query.FuncCall) (*Expr, *Function, error) {
 		return nil, nil, err
 	}
 	return c.apply(f, args, k), f, nil
+}
+
+// rewrite asks Rewrite. used is what was used before the arguments were compiled.
+func (c *Compiler) rewrite(name string, args []*Expr, used [2]uint64) *Expr {
+	after := c.Used
+	c.Used = used
+	x := c.Rewrite(name, args)
+	if x == nil {
+		c.Used = after
+	}
+	return x
 }
 
 func isAggregate(name string) bool {
