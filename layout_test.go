@@ -44,8 +44,9 @@ var rooms = map[string][]string{
 	},
 	"cmd/pgcache": {"pgcache/cache", "pgcache/l2", "pgcache/pgwire", "pgcache/sqlmap",
 		"github.com/alecthomas/kong", "gopkg.in/yaml.v3", "github.com/dustin/go-humanize"},
-	"e2e":              {"pgcache/e2e/realpostgres", "github.com/jackc/pgx/v5/..."},
+	"e2e":              {"pgcache/e2e/realpostgres", "pgcache/e2e/nearcache", "github.com/jackc/pgx/v5/..."},
 	"e2e/realpostgres": {},
+	"e2e/nearcache":    {"github.com/jackc/pgx/v5/..."},
 	"e2e/bench":        {"pgcache/e2e/realpostgres", "pgcache/pgwire/...", "github.com/jackc/pgx/v5/..."},
 }
 

@@ -82,9 +82,7 @@ func Open(cfg Config) (*Cache, error) {
 		c.restore(ctx, cfg.Tier)
 	}
 	c.background.Go(func() { c.reaper.run(ctx, c) })
-	if cfg.OnEvents != nil {
-		c.background.Go(func() { c.events.run(ctx, cfg.OnEvents) })
-	}
+	c.background.Go(func() { c.events.run(ctx) })
 	return c, nil
 }
 

@@ -23,7 +23,6 @@ type Config struct {
 	Now           func() time.Time // the wall clock; time.Now
 	Clock         *Clock           // shared with the tier; nil: made of Now
 	L1Policy      string           // what leaves L1 first, sieve or s3fifo; s3fifo
-	OnEvents      func([]Event)    // told of events while WatchEvents is on, in order, by one goroutine; must not wait
 	Random        func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
 	Logger        *slog.Logger     // discards
 

@@ -38,7 +38,7 @@ func (e *Event) bytes() int {
 	return n
 }
 
-// Bounds of what waits for Config.OnEvents. When they are reached, one EventAll takes the
+// Bounds of what waits for the watcher. When they are reached, one EventAll takes the
 // place of all that waits.
 const (
 	eventsMax       = 1 << 16
@@ -46,9 +46,9 @@ const (
 	eventBytesFixed = 80
 )
 
-// events are those on their way to Config.OnEvents.
+// events are those on their way to the watcher.
 type events struct {
-	watched atomic.Bool
+	watcher atomic.Pointer[func([]Event)]
 	work    chan struct{} // buffered 1
 
 	mu    sync.Mutex
@@ -56,15 +56,23 @@ type events struct {
 	bytes int
 }
 
-// WatchEvents turns events on or off. What takes effect after it returned is reported; it
-// is off at first, since an event costs its writer a little.
-func (c *Cache) WatchEvents(on bool) { c.events.watched.Store(on && c.config.OnEvents != nil) }
+// WatchEvents has events handed to watcher, in order, by one goroutine; nil ends that. It
+// is told what takes effect after WatchEvents returned. There is one watcher at a time, and
+// none at first, since an event costs its writer a little. The watcher must not wait, nor
+// keep the slice.
+func (c *Cache) WatchEvents(watcher func([]Event)) {
+	if watcher == nil {
+		c.events.watcher.Store(nil)
+		return
+	}
+	c.events.watcher.Store(&watcher)
+}
 
 // emit queues an event, if somebody watches. It never waits. REQUIRES: the event has
 // taken effect.
 func (c *Cache) emit(kind EventKind, namespace, key []byte, labels []string) {
 	q := &c.events
-	if !q.watched.Load() {
+	if q.watcher.Load() == nil {
 		return
 	}
 	e := Event{Kind: kind, Namespace: string(namespace), Key: string(key), Labels: labels}
@@ -83,15 +91,17 @@ func (c *Cache) emit(kind EventKind, namespace, key []byte, labels []string) {
 	}
 }
 
-// run hands events to Config.OnEvents, in order.
-func (q *events) run(ctx context.Context, deliver func([]Event)) {
+// run hands events to the watcher.
+func (q *events) run(ctx context.Context) {
 	var batch []Event
 	for {
 		q.mu.Lock()
 		batch, q.queue, q.bytes = q.queue, batch[:0], 0
 		q.mu.Unlock()
 		if len(batch) > 0 {
-			deliver(batch)
+			if watcher := q.watcher.Load(); watcher != nil {
+				(*watcher)(batch)
+			}
 			clear(batch)
 			continue
 		}

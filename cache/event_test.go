@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// eventLog collects what Config.OnEvents is told.
+// eventLog collects what the watcher is told.
 type eventLog struct{ got chan Event }
 
 func (l *eventLog) add(events []Event) {
@@ -20,9 +20,9 @@ func (l *eventLog) next() Event { return <-l.got }
 func TestEventsTellWhatClientsMustForget(t *testing.T) {
 	log := &eventLog{got: make(chan Event, 100)}
 	for _, tier := range []Tier{nil, newMemTier()} {
-		c := open(t, Config{Tier: tier, OnEvents: log.add})
+		c := open(t, Config{Tier: tier})
 		put(t, c, "n", "before", "x") // nobody watches
-		c.WatchEvents(true)
+		c.WatchEvents(log.add)
 		put(t, c, "n", "a", "x")
 		put(t, c, "n", "a", "y")
 		c.Invalidate(background, K("n", "a"))
@@ -46,7 +46,7 @@ func TestEventsTellWhatClientsMustForget(t *testing.T) {
 			}
 			last = e.Seq
 		}
-		c.WatchEvents(false)
+		c.WatchEvents(nil)
 		put(t, c, "n", "after", "x")
 		c.Close(background)
 	}
@@ -58,11 +58,11 @@ func TestEventsTellWhatClientsMustForget(t *testing.T) {
 // TestEventsOverflow: who does not keep up is told that it missed something.
 func TestEventsOverflow(t *testing.T) {
 	release, log := make(chan struct{}), &eventLog{got: make(chan Event, 2*eventsMax)}
-	c := open(t, Config{OnEvents: func(events []Event) {
+	c := open(t, Config{})
+	c.WatchEvents(func(events []Event) {
 		<-release
 		log.add(events)
-	}})
-	c.WatchEvents(true)
+	})
 	key := []byte(strings.Repeat("k", 1000))
 	for range 3 * eventBytesMax / 1000 {
 		c.emit(EventKey, []byte("n"), key, nil)

@@ -49,6 +49,22 @@ func (m *Mailbox) Put(processID uint32, channel, payload string) bool {
 	return true
 }
 
+// Replace queues a notification in place of all that wait of its channel: for a channel
+// whose messages one message can stand for when there are too many. False as Put.
+func (m *Mailbox) Replace(processID uint32, channel, payload string) bool {
+	m.mu.Lock()
+	kept, bytes := m.mu.queue[:0], 0
+	for _, n := range m.mu.queue {
+		if n.channel != channel {
+			kept, bytes = append(kept, n), bytes+n.bytes()
+		}
+	}
+	clear(m.mu.queue[len(kept):])
+	m.mu.queue, m.mu.bytes = kept, bytes
+	m.mu.Unlock()
+	return m.Put(processID, channel, payload)
+}
+
 // bytes is what a notification is charged: its texts and its place in the queue.
 func (n *notification) bytes() int { return len(n.channel) + len(n.payload) + 48 }
 

@@ -82,6 +82,20 @@ func TestNotifications(t *testing.T) {
 	}
 	c.want(c.notifications(3), "ch:0 ch:1 ch:2")
 	c.want(c.answer(), "Z(I)")
+	// Or one takes the place of all of its channel.
+	c.want(c.query("BEGIN"), "C(BEGIN) Z(T)")
+	put("a")
+	mailbox.Put(9, "other", "b")
+	put("c")
+	if !mailbox.Replace(9, "ch", "everything") {
+		t.Error("one in place of two does not fit")
+	}
+	c.write(&pgproto3.Query{String: "COMMIT"})
+	if _, err := c.frontend.Receive(); err != nil {
+		t.Fatal(err)
+	}
+	c.want(c.notifications(2), "other:b ch:everything")
+	c.want(c.answer(), "Z(I)")
 	c.write(&pgproto3.Terminate{})
 	c.want(c.answer(), "EOF")
 	server.Close()

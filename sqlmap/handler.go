@@ -75,6 +75,8 @@ type Handler struct {
 	limits Limits
 	cache  *cache.Cache
 	plans  *planCache
+
+	listeners *listeners
 	// variables are the run-time parameters, sorted by lower-case name.
 	variables []variable
 }
@@ -102,6 +104,7 @@ func New(cfg Config) (*Handler, error) {
 	}
 	h := &Handler{config: cfg, limits: limits, cache: cfg.Cache}
 	h.plans = newPlanCache(limits)
+	h.listeners = newListeners(cfg.Cache)
 	h.variables = variables(h.serverVersion())
 	return h, nil
 }

@@ -22,6 +22,7 @@ type session struct {
 	statementTime time.Time
 	scratch       []byte // for keys of the plan cache
 
+	listening       listening
 	lifter          lifter
 	liftedStatement liftedStatement
 }
@@ -136,6 +137,7 @@ func (s *session) endTransaction(isCommit bool) {
 	s.tx.isOpen, s.tx.hasFailed = false, false
 	s.settings.end(isCommit)
 	s.status = pgwire.TxIdle
+	s.endListening(isCommit)
 }
 
 // openTransaction begins a transaction, unless one is open.
@@ -185,6 +187,10 @@ func (s *session) checkWritable(command string) error {
 func (s *session) ReportSettings(report func(name, value string)) { s.settings.report(report) }
 
 // Close ends the session. What a transaction had pending is dropped.
-func (s *session) Close() { s.tx.drop() }
+func (s *session) Close() {
+	s.tx.drop()
+	s.endListening(false)
+	s.applyListening(listenChange{stop: true})
+}
 
 var _ pgwire.Session = (*session)(nil)

@@ -38,6 +38,9 @@ func sessionFunctions(name string) []scalar.Function {
 	case "pg_advisory_unlock_all":
 		return aboutSession(name, types.Void, func(*session) types.Value { return types.Value{} })
 	}
+	if list := listenFunctions(name); list != nil {
+		return list
+	}
 	return settingFunctions(name)
 }
 

@@ -26,9 +26,11 @@ func (p *planner) utilityStatement(stmt *pg_query.Node) (*plan, error) {
 	case *pg_query.Node_ClosePortalStmt:
 		return simple(func(x *execution) (outcome, error) { return closeCursor(x, n.ClosePortalStmt.Portalname) }), nil
 	case *pg_query.Node_UnlistenStmt:
-		return simple(func(*execution) (outcome, error) { return outcome{tag: "UNLISTEN"}, nil }), nil
-	case *pg_query.Node_ListenStmt, *pg_query.Node_NotifyStmt:
-		return nil, unsupported(-1, "LISTEN and NOTIFY are", "Let entries expire by ttl_ms, or poll for changes by version.")
+		return listen(listenChange{channel: n.UnlistenStmt.Conditionname, stop: true}), nil
+	case *pg_query.Node_ListenStmt:
+		return listen(listenChange{channel: n.ListenStmt.Conditionname}), nil
+	case *pg_query.Node_NotifyStmt:
+		return notifyStatement(n.NotifyStmt.Conditionname, n.NotifyStmt.Payload), nil
 	case *pg_query.Node_CopyStmt:
 		return nil, unsupported(-1, "COPY is", "Use INSERT with several rows, or a pipeline of prepared INSERTs.")
 	case *pg_query.Node_PrepareStmt, *pg_query.Node_ExecuteStmt:
@@ -307,6 +309,7 @@ func discardStatement(target pg_query.DiscardMode) (*plan, error) {
 		x.session.info.Names.DropAllStatements()
 		x.session.settings.resetAll()
 		clear(x.session.settings.custom)
+		x.session.applyListening(listenChange{stop: true})
 		return outcome{tag: tag}, nil
 	}), nil
 }
