@@ -42,7 +42,7 @@ var rooms = map[string][]string{
 	"sqlmap": {"pgcache/cache", "pgcache/pgwire", "pgcache/sqlmap/...", "github.com/pganalyze/pg_query_go/v5/...",
 		"google.golang.org/protobuf/...", // pg_query's parse tree is made of protobuf messages
 	},
-	"cmd/pgcache": {"pgcache/cache", "pgcache/l2", "pgcache/pgwire", "pgcache/sqlmap",
+	"cmd/pgcache": {"pgcache/cache", "pgcache/l2", "pgcache/pgwire", "pgcache/pgwire/scram", "pgcache/sqlmap", "golang.org/x/term",
 		"github.com/alecthomas/kong", "gopkg.in/yaml.v3", "github.com/dustin/go-humanize"},
 	"e2e":              {"pgcache/e2e/realpostgres", "pgcache/e2e/nearcache", "github.com/jackc/pgx/v5/..."},
 	"e2e/realpostgres": {},

@@ -10,7 +10,7 @@ import (
 // Limits bound what clients can make the server hold or wait for. Zero means the default.
 type Limits struct {
 	// Connections is the number of clients that are past startup (53300 beyond), of which
-	// ReservedConnections are kept for administrators.
+	// ReservedConnections are kept for administrators; negative: none.
 	Connections         int
 	ReservedConnections int
 	// UserConnections and AddressConnections bound those of one user and from one address
@@ -75,7 +75,7 @@ func (l Limits) withDefaults() Limits {
 }
 
 func (l Limits) check() error {
-	for _, n := range []int{l.Connections, l.ReservedConnections, l.UserConnections, l.AddressConnections, l.Starting, l.Parameters, l.MessageBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes,
+	for _, n := range []int{l.Connections, l.UserConnections, l.AddressConnections, l.Starting, l.Parameters, l.MessageBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes,
 		l.Notifications, l.NotificationBytes} {
 		if n < 0 {
 			return fmt.Errorf("pgwire: negative limit %d", n)

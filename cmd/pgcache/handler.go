@@ -29,14 +29,20 @@ func newServer(s *settings, store *cache.Cache, started time.Time, logger *slog.
 	if err != nil {
 		return nil, err
 	}
-	message := 2*int64(s.MaxBlobBytes) + messageOverheadBytes
+	accounts, err := s.loadAccounts(logger)
+	if err != nil {
+		return nil, err
+	}
+	encryption, err := s.loadEncryption()
+	if err != nil {
+		return nil, err
+	}
 	return pgwire.NewServer(pgwire.Config{
-		Handler: handler,
-		Logger:  logger.With("room", "pgwire"),
-		Limits: pgwire.Limits{
-			Connections:  s.MaxConnections,
-			MessageBytes: int(min(max(message, messageBytesMin), messageBytesMax)),
-		},
+		Handler:    handler,
+		Accounts:   accounts,
+		Encryption: encryption,
+		Logger:     logger.With("room", "pgwire"),
+		Limits:     s.wireLimits(),
 	})
 }
 

@@ -28,10 +28,11 @@ import (
 
 func main() {
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	m := &Main{
 		Args:    os.Args[1:],
 		Env:     os.LookupEnv,
+		Stdin:   os.Stdin,
 		Stdout:  os.Stdout,
 		Stderr:  os.Stderr,
 		Signals: signals,
@@ -50,9 +51,10 @@ const (
 type Main struct {
 	Args    []string                    // without the program's name
 	Env     func(string) (string, bool) // os.LookupEnv
-	Stdout  io.Writer                   // --help and --version
+	Stdin   io.Reader                   // passwords
+	Stdout  io.Writer                   // --help, --version and lists
 	Stderr  io.Writer                   // the log, and the line that says why it stopped
-	Signals <-chan os.Signal            // the first drains, the second stops at once
+	Signals <-chan os.Signal            // SIGHUP reloads; of others, the first drains, the second stops at once
 
 	// Ready, if set, is called with the address once clients can connect.
 	Ready func(address string)
@@ -67,7 +69,11 @@ func (m *Main) Run(ctx context.Context) int {
 	case err != nil:
 		return m.refuse(err, exitUsage)
 	}
-	err = m.serve(ctx, settings)
+	if settings.command == "serve" {
+		err = m.serve(ctx, settings)
+	} else {
+		err = m.runUser(settings)
+	}
 	if usage := (*usageError)(nil); errors.As(err, &usage) {
 		return m.refuse(err, exitUsage)
 	}

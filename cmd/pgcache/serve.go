@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"pgcache/cache"
@@ -28,38 +28,68 @@ func (m *Main) serve(ctx context.Context, s *settings) error {
 	if err != nil {
 		return errors.Join(err, store.Close(ctx))
 	}
-	listener, err := net.Listen("tcp", s.Listen)
+	listeners, err := s.listeners()
 	if err != nil {
-		return errors.Join(listenError(s.Listen, err), store.Close(ctx))
+		return errors.Join(err, store.Close(ctx))
+	}
+	addresses := make([]string, len(listeners))
+	for i, l := range listeners {
+		addresses[i] = l.Addr().String()
+	}
+	served := make(chan error, len(listeners))
+	for i, l := range listeners {
+		access, err := s.access(&s.Listen[i])
+		if err != nil {
+			return errors.Join(err, store.Close(ctx)) // validate has asked before
+		}
+		if access.Method != pgwire.MethodTrust && access.TLS == pgwire.TLSOff && !s.Listen[i].isLocal() {
+			logger.Warn("values travel unencrypted; --tls-cert and --tls-key change that", "address", addresses[i])
+		}
+		// The end of ctx drains like a signal does; Serve would cut clients off.
+		go func() { served <- server.ServeAccess(context.WithoutCancel(ctx), l, access) }()
 	}
 	logger.Info("ready",
-		"address", listener.Addr().String(),
+		"address", addresses[0],
+		"addresses", addresses,
 		"data_dir", s.DataDir,
 		"l1_bytes", s.L1Bytes.String(),
 		"l2_bytes", s.l2BytesInUse().String(),
 		"version", buildVersion(),
 		"opened_in", time.Since(started).Round(time.Millisecond).String(),
 		"pid", os.Getpid())
-	served := make(chan error, 1)
-	// The end of ctx drains like a signal does; Serve would cut clients off.
-	go func() { served <- server.Serve(context.WithoutCancel(ctx), listener) }()
 	if m.Ready != nil {
-		m.Ready(listener.Addr().String())
+		m.Ready(addresses[0])
 	}
-	stopped := false
-	select {
-	case <-ctx.Done():
-		logger.Info("stopping", "reason", context.Cause(ctx))
-	case sig := <-m.Signals:
-		logger.Info("stopping: waiting for running statements, a second signal stops at once", "signal", sig.String(), "timeout", s.ShutdownTimeout)
-	case err = <-served:
-		stopped = true
+	running := len(listeners)
+	if err = m.waitForStop(ctx, s, server, served, logger); err != nil {
+		running--
 	}
 	stopErr := m.stop(s, server, store, logger)
-	if !stopped {
+	for range running {
 		<-served // an error here only says that it was stopped
 	}
 	return errors.Join(err, stopErr)
+}
+
+// waitForStop returns when the server is to stop, with an error if that is because a
+// listener has failed.
+func (m *Main) waitForStop(ctx context.Context, s *settings, server *pgwire.Server, served <-chan error, logger *slog.Logger) error {
+	for {
+		select {
+		case <-ctx.Done():
+			logger.Info("stopping", "reason", context.Cause(ctx))
+			return nil
+		case sig := <-m.Signals:
+			if sig == syscall.SIGHUP {
+				s.reload(server, logger)
+				continue
+			}
+			logger.Info("stopping: waiting for running statements, a second signal stops at once", "signal", sig.String(), "timeout", s.ShutdownTimeout)
+			return nil
+		case err := <-served:
+			return errors.Join(errors.New("a listener has stopped"), err)
+		}
+	}
 }
 
 // stop ends the conversations, then writes what is dirty and closes the cache (M3). Each
@@ -70,11 +100,18 @@ func (m *Main) stop(s *settings, server *pgwire.Server, store *cache.Cache, logg
 	hurry, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		select {
-		case sig := <-m.Signals:
-			logger.Warn("second signal: stopping at once", "signal", sig.String())
-			cancel()
-		case <-hurry.Done():
+		for {
+			select {
+			case sig := <-m.Signals:
+				if sig == syscall.SIGHUP {
+					continue
+				}
+				logger.Warn("second signal: stopping at once", "signal", sig.String())
+				cancel()
+				return
+			case <-hurry.Done():
+				return
+			}
 		}
 	}()
 	drain, cancelDrain := context.WithTimeout(hurry, s.ShutdownTimeout)

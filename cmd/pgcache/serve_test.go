@@ -15,14 +15,29 @@ import (
 
 // lockedBuffer is a log that one goroutine writes while another reads.
 type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu      sync.Mutex
+	text    bytes.Buffer
+	changed chan struct{} // closed and replaced with each write
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
 	return b.text.Write(p)
+}
+
+// change is closed with the next write.
+func (b *lockedBuffer) change() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.changed == nil {
+		b.changed = make(chan struct{})
+	}
+	return b.changed
 }
 
 func (b *lockedBuffer) String() string {
@@ -47,7 +62,7 @@ func startProgram(t *testing.T, args ...string) *program {
 	p := &program{stderr: &lockedBuffer{}, signals: make(chan os.Signal, 2), exited: make(chan int, 1)}
 	ready := make(chan string, 1)
 	m := &Main{
-		Args: append([]string{"--listen=127.0.0.1:0", "--log-format=json"}, args...), Env: environ("GOGC=100"),
+		Args: append([]string{"--log-format=json"}, withListen(args)...), Env: environ("GOGC=100"),
 		Stdout: p.stderr, Stderr: p.stderr, Signals: p.signals, Ready: func(address string) { ready <- address },
 	}
 	go func() { p.exited <- m.Run(t.Context()) }()
@@ -59,6 +74,23 @@ func startProgram(t *testing.T, args ...string) *program {
 		t.Fatalf("not ready: %s", p.stderr)
 	}
 	return p
+}
+
+// waitFor returns once the log contains text.
+func (p *program) waitFor(t *testing.T, text string) {
+	t.Helper()
+	late := time.After(patience)
+	for {
+		changed := p.stderr.change()
+		if strings.Contains(p.stderr.String(), text) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-late:
+			t.Fatalf("the log does not say %q", text)
+		}
+	}
 }
 
 func (p *program) wait(t *testing.T) int {
@@ -132,4 +164,14 @@ func TestServeRefuses(t *testing.T) {
 	if code := p.wait(t); code != exitOK {
 		t.Errorf("exit code %d: %s", code, p.stderr)
 	}
+}
+
+// withListen adds a free port of loopback, unless the arguments say where to listen.
+func withListen(args []string) []string {
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "--listen=") {
+			return args
+		}
+	}
+	return append([]string{"--listen=127.0.0.1:0"}, args...)
 }

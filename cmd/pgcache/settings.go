@@ -19,8 +19,8 @@ import (
 // variable and a key of the configuration file at once; the tags are their documentation.
 // A field tagged unit appears in cache_settings with that unit.
 type settings struct {
-	Listen  string `name:"listen" default:"127.0.0.1:7432" placeholder:"HOST:PORT" unit:"" help:"Address to listen on. Loopback only, as there is no authentication yet. Port 0 picks a free one."`
-	DataDir string `name:"data-dir" placeholder:"DIR" unit:"" help:"Directory of the disk tier. Empty: memory only, nothing survives a restart."`
+	Listen  []listenAddress `name:"listen" default:"127.0.0.1:7432" sep:" " placeholder:"ADDRESS" unit:"" help:"Where to listen: HOST:PORT or the directory of a Unix socket; several with spaces between. Options follow an address behind commas: auth=scram, trust or cert, tls=require, allow or off. Other machines are let in with authentication only."`
+	DataDir string          `name:"data-dir" placeholder:"DIR" unit:"" help:"Directory of the disk tier. Empty: memory only, nothing survives a restart."`
 
 	L1Bytes byteSize `name:"l1-bytes" default:"256MiB" unit:"bytes" help:"Memory for entries, with keys, labels and index counted."`
 	L2Bytes byteSize `name:"l2-bytes" default:"4GiB" unit:"bytes" help:"Disk for entries, in the data directory."`
@@ -38,6 +38,8 @@ type settings struct {
 
 	L2FileMinBytes byteSize `name:"l2-file-min-bytes" default:"64KiB" unit:"bytes" help:"Values that take at least this much on disk, compressed, get a file of their own."`
 
+	wireSettings
+
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"30s" unit:"ms" help:"How long a stop waits for running statements, and then for writing to disk."`
 
 	LogLevel  logLevel  `name:"log-level" default:"info" placeholder:"LEVEL" unit:"" help:"Least severe messages to log: debug, info, warn or error."`
@@ -46,6 +48,9 @@ type settings struct {
 	// sources tells where each setting, by flag name, came from.
 	sources map[string]source
 	model   []*kong.Flag
+	// command is the command as kong names it, e.g. "serve" or "user add <name>".
+	command string
+	user    *userCommand
 }
 
 // commandLine is what kong parses: the settings, and what is not a setting.
@@ -55,7 +60,8 @@ type commandLine struct {
 
 	settings
 
-	Serve struct{} `cmd:"" default:"1" help:"Serve clients. This is what happens without a command."`
+	Serve struct{}    `cmd:"" default:"1" help:"Serve clients. This is what happens without a command."`
+	User  userCommand `cmd:"" help:"Manage the users file."`
 }
 
 // versionFlag prints the version and ends the parse.
@@ -96,7 +102,7 @@ func loadSettings(args []string, env func(string) (string, bool), stdout io.Writ
 	if err != nil {
 		return nil, fmt.Errorf("describe settings: %w", err)
 	}
-	_, err = parser.Parse(args)
+	parsed, err := parser.Parse(args)
 	switch {
 	case answered || errors.Is(err, errAnswered):
 		return nil, errAnswered
@@ -111,6 +117,10 @@ func loadSettings(args []string, env func(string) (string, bool), stdout io.Writ
 		if flag.Tag.Has("unit") {
 			s.model = append(s.model, flag)
 		}
+	}
+	if s.command = parsed.Command(); s.command != "serve" {
+		s.user = &line.User
+		return s, nil
 	}
 	return s, s.validate()
 }
@@ -208,6 +218,12 @@ func plainValue(v reflect.Value) string {
 		return strconv.FormatInt(x.Milliseconds(), 10)
 	case byteSize:
 		return strconv.FormatInt(int64(x), 10)
+	case []listenAddress:
+		texts := make([]string, len(x))
+		for i := range x {
+			texts[i] = x[i].text
+		}
+		return strings.Join(texts, " ")
 	default:
 		return fmt.Sprint(x)
 	}

@@ -76,7 +76,7 @@ func TestPrecedence(t *testing.T) {
 
 func TestFileSetsEverySetting(t *testing.T) {
 	path := configFile(t, `
-listen: localhost:0
+listen: localhost:0 /run/pgcache,auth=trust
 data-dir: /somewhere
 l1-bytes: 1073741824
 l2_bytes: 8GiB
@@ -89,6 +89,29 @@ max-connections: 6
 l2-block-cache-bytes: 32MiB
 l2-memtable-bytes: 4MiB
 l2-file-min-bytes: 32KiB
+users-file: /etc/users
+tls-cert: /etc/cert
+tls-key: /etc/key
+tls-client-ca: /etc/ca
+unix-socket-mode: "0770"
+reserved-connections: 1
+max-unauthenticated-connections: 7
+max-connections-per-user: 8
+max-connections-per-address: 9
+max-message-bytes: 1MiB
+max-parameters: 10
+max-prepared-statements: 11
+max-prepared-statement-bytes: 2MiB
+max-portals: 12
+max-portal-bytes: 3MiB
+max-notifications: 13
+max-notification-bytes: 4MiB
+authentication-timeout: 1s
+statement-timeout: 2s
+idle-session-timeout: 3s
+idle-in-transaction-session-timeout: 4s
+write-timeout: 5s
+tcp-keepalive: 6s
 shutdown-timeout: 1m30s
 log-level: debug
 log-format: json
@@ -98,7 +121,14 @@ log-format: json
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"listen": "localhost:0", "data_dir": "/somewhere", "l1_bytes": "1073741824", "l2_bytes": "8589934592", "l1_policy": "sieve",
+		"listen":     "localhost:0 /run/pgcache,auth=trust",
+		"users_file": "/etc/users", "tls_cert": "/etc/cert", "tls_key": "/etc/key", "tls_client_ca": "/etc/ca", "unix_socket_mode": "0770",
+		"reserved_connections": "1", "max_unauthenticated_connections": "7", "max_connections_per_user": "8", "max_connections_per_address": "9",
+		"max_message_bytes": "1048576", "max_parameters": "10", "max_prepared_statements": "11", "max_prepared_statement_bytes": "2097152",
+		"max_portals": "12", "max_portal_bytes": "3145728", "max_notifications": "13", "max_notification_bytes": "4194304",
+		"authentication_timeout": "1000", "statement_timeout": "2000", "idle_session_timeout": "3000",
+		"idle_in_transaction_session_timeout": "4000", "write_timeout": "5000", "tcp_keepalive": "6000",
+		"data_dir": "/somewhere", "l1_bytes": "1073741824", "l2_bytes": "8589934592", "l1_policy": "sieve",
 		"durability": "always", "durability_interval": "250",
 		"max_blob_bytes": "1000000", "max_namespaces": "5", "max_connections": "6",
 		"l2_block_cache_bytes": "33554432", "l2_memtable_bytes": "4194304", "l2_file_min_bytes": "32768", "shutdown_timeout": "90000",
@@ -153,6 +183,17 @@ func TestRefusedSettings(t *testing.T) {
 		{"all interfaces, six", []string{"--listen=[::]:7432"}, nil, "", []string{"authentication"}},
 		{"a name", []string{"--listen=example.com:7432"}, nil, "", []string{"authentication"}},
 		{"no port", []string{"--listen=127.0.0.1"}, nil, "", []string{"HOST:PORT"}},
+		{"no option", []string{"--listen=127.0.0.1:7432,tsl=require"}, nil, "", []string{"tsl=require", "tls=off"}},
+		{"no method", []string{"--listen=127.0.0.1:7432,auth=md5"}, nil, "", []string{"auth=md5", "scram"}},
+		{"TLS without certificate", []string{"--listen=127.0.0.1:7432,tls=require"}, nil, "", []string{"tls=require", "--tls-cert"}},
+		{"TLS on a Unix socket", []string{"--listen=/tmp,tls=allow", "--tls-cert=c", "--tls-key=k"}, nil, "", []string{"Unix"}},
+		{"half a certificate", []string{"--tls-cert=c"}, nil, "", []string{"tls-key"}},
+		{"password without users", []string{"--listen=127.0.0.1:7432,auth=scram"}, nil, "", []string{"auth=scram", "--users-file"}},
+		{"certificates without authority", []string{"--listen=127.0.0.1:7432,auth=cert", "--users-file=u", "--tls-cert=c", "--tls-key=k"}, nil, "", []string{"tls-client-ca"}},
+		{"socket mode", []string{"--unix-socket-mode=rwx"}, nil, "", []string{"octal"}},
+		{"a limit of none", []string{"--max-portals=0"}, nil, "", []string{"max-portals", "1000000"}},
+		{"a time too long", []string{"--idle-session-timeout=100h"}, nil, "", []string{"idle-session-timeout", "24h"}},
+		{"no users file", []string{"user", "list"}, nil, "", []string{"--users-file"}},
 		{"no time to stop", []string{"--shutdown-timeout=0s"}, nil, "", []string{"shutdown-timeout"}},
 		{"bad time", []string{"--shutdown-timeout=soon"}, nil, "", []string{"shutdown-timeout", "soon"}},
 	}
@@ -182,8 +223,9 @@ func TestRefusedSettings(t *testing.T) {
 
 func TestLoopbackAddresses(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:7432", "127.9.9.9:1", "[::1]:0", "localhost:7432", "[::ffff:127.0.0.1]:1"} {
-		if err := checkLoopback(address); err != nil {
-			t.Errorf("%s: %v", address, err)
+		var l listenAddress
+		if err := l.UnmarshalText([]byte(address)); err != nil || !l.isLocal() {
+			t.Errorf("%s: local %v, %v", address, l.isLocal(), err)
 		}
 	}
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"net"
-	"net/netip"
 	"strings"
 	"time"
 )
@@ -43,25 +41,7 @@ func (s *settings) validate() error {
 	case s.ShutdownTimeout <= 0 || s.ShutdownTimeout > shutdownTimeoutMax:
 		return usagef("shutdown-timeout is %s: write a time up to 1h, like 30s", s.ShutdownTimeout)
 	}
-	return checkLoopback(s.Listen)
-}
-
-// checkLoopback refuses addresses that other machines can reach: whoever connects is
-// trusted, so that would hand them the cache.
-func checkLoopback(address string) error {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return usagef("listen is %q: write it as HOST:PORT, like 127.0.0.1:7432", address)
-	}
-	if strings.EqualFold(host, "localhost") {
-		return nil
-	}
-	ip, err := netip.ParseAddr(host)
-	if err == nil && ip.IsLoopback() {
-		return nil
-	}
-	return usagef("listen is %q: refused, because authentication is not available yet and everybody "+
-		"who reaches that address could read and change the cache; listen on 127.0.0.1, [::1] or localhost", address)
+	return s.checkWire()
 }
 
 // oneLine folds an error that a library spread over lines.

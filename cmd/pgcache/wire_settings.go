@@ -1,0 +1,120 @@
+package main
+
+import (
+	"time"
+
+	"pgcache/pgwire"
+)
+
+// wireSettings are the settings of the protocol server: who gets in, and how much clients
+// may take.
+type wireSettings struct {
+	UsersFile      string   `name:"users-file" placeholder:"FILE" unit:"" help:"Users and their passwords, roles and namespaces, managed by pgcache user. Empty: whoever connects is trusted. Read again on SIGHUP."`
+	TLSCert        string   `name:"tls-cert" placeholder:"FILE" unit:"" help:"Certificate chain for TLS, PEM. Read again on SIGHUP."`
+	TLSKey         string   `name:"tls-key" placeholder:"FILE" unit:"" help:"Private key of tls-cert, PEM."`
+	TLSClientCA    string   `name:"tls-client-ca" placeholder:"FILE" unit:"" help:"Authorities whose client certificates are accepted, PEM; needed for auth=cert."`
+	UnixSocketMode fileMode `name:"unix-socket-mode" default:"0777" placeholder:"MODE" unit:"" help:"Permissions of Unix sockets, octal."`
+
+	ReservedConnections int      `name:"reserved-connections" default:"3" unit:"" help:"How many of max-connections are kept for administrators; at most half of them."`
+	MaxStarting         int      `name:"max-unauthenticated-connections" default:"1000" unit:"" help:"Most connections that have not logged in yet; more are closed unheard."`
+	MaxPerUser          int      `name:"max-connections-per-user" default:"0" unit:"" help:"Most connections of one user. 0: max-connections."`
+	MaxPerAddress       int      `name:"max-connections-per-address" default:"0" unit:"" help:"Most connections from one address. 0: max-connections."`
+	MaxMessageBytes     byteSize `name:"max-message-bytes" default:"0" placeholder:"SIZE" unit:"bytes" help:"Longest message of a client that has logged in. 0: twice max-blob-bytes and 1MiB, at least 256MiB."`
+	MaxParameters       int      `name:"max-parameters" default:"65535" unit:"" help:"Most parameters of a statement."`
+	MaxStatements       int      `name:"max-prepared-statements" default:"10000" unit:"" help:"Most named prepared statements of a connection."`
+	MaxStatementBytes   byteSize `name:"max-prepared-statement-bytes" default:"16MiB" placeholder:"SIZE" unit:"bytes" help:"Memory for the texts of a connection's prepared statements."`
+	MaxPortals          int      `name:"max-portals" default:"1000" unit:"" help:"Most open portals of a connection."`
+	MaxPortalBytes      byteSize `name:"max-portal-bytes" default:"512MiB" placeholder:"SIZE" unit:"bytes" help:"Memory for the arguments of a connection's open portals."`
+	MaxNotifications    int      `name:"max-notifications" default:"10000" unit:"" help:"Most notifications that wait for a client."`
+	MaxNotificationSize byteSize `name:"max-notification-bytes" default:"4MiB" placeholder:"SIZE" unit:"bytes" help:"Memory for the notifications that wait for a client."`
+
+	AuthTimeout       time.Duration `name:"authentication-timeout" default:"1m" unit:"ms" help:"How long a client may take to log in."`
+	StatementTimeout  time.Duration `name:"statement-timeout" default:"0s" unit:"ms" help:"How long a statement may run, unless the session sets statement_timeout. 0: for ever."`
+	IdleTimeout       time.Duration `name:"idle-session-timeout" default:"0s" unit:"ms" help:"How long a client may be idle, unless the session sets idle_session_timeout. 0: for ever."`
+	IdleInTransaction time.Duration `name:"idle-in-transaction-session-timeout" default:"0s" unit:"ms" help:"The same inside a transaction block, for idle_in_transaction_session_timeout. 0: for ever."`
+	WriteTimeout      time.Duration `name:"write-timeout" default:"2m" unit:"ms" help:"How long a client may take to accept a reply, beyond what it needs at 64KiB a second."`
+	TCPKeepAlive      time.Duration `name:"tcp-keepalive" default:"5m" unit:"ms" help:"After what silence a TCP client is asked whether it is there; it is given up when it has not answered for as long again."`
+}
+
+// checkWire checks the bounds of these settings.
+func (s *settings) checkWire() error {
+	for _, c := range []struct {
+		name            string
+		value, low, top int64
+	}{
+		{"reserved-connections", int64(s.ReservedConnections), 0, connectionsMax},
+		{"max-unauthenticated-connections", int64(s.MaxStarting), 1, connectionsMax},
+		{"max-connections-per-user", int64(s.MaxPerUser), 0, connectionsMax},
+		{"max-connections-per-address", int64(s.MaxPerAddress), 0, connectionsMax},
+		{"max-message-bytes", int64(s.MaxMessageBytes), 0, messageBytesMax},
+		{"max-parameters", int64(s.MaxParameters), 1, 1<<16 - 1},
+		{"max-prepared-statements", int64(s.MaxStatements), 1, 1_000_000},
+		{"max-prepared-statement-bytes", int64(s.MaxStatementBytes), 1 << 10, 1 << 30},
+		{"max-portals", int64(s.MaxPortals), 1, 1_000_000},
+		{"max-portal-bytes", int64(s.MaxPortalBytes), 1 << 10, 1 << 40},
+		{"max-notifications", int64(s.MaxNotifications), 1, 1_000_000},
+		{"max-notification-bytes", int64(s.MaxNotificationSize), 1 << 14, 1 << 30},
+	} {
+		if c.value < c.low || c.value > c.top {
+			return usagef("%s is %d: write a number from %d to %d", c.name, c.value, c.low, c.top)
+		}
+	}
+	for _, c := range []struct {
+		name       string
+		value, low time.Duration
+	}{
+		{"authentication-timeout", s.AuthTimeout, time.Second},
+		{"statement-timeout", s.StatementTimeout, 0},
+		{"idle-session-timeout", s.IdleTimeout, 0},
+		{"idle-in-transaction-session-timeout", s.IdleInTransaction, 0},
+		{"write-timeout", s.WriteTimeout, time.Second},
+		{"tcp-keepalive", s.TCPKeepAlive, time.Second},
+	} {
+		const longest = 24 * time.Hour
+		if c.value < c.low || c.value > longest || c.value%time.Millisecond != 0 {
+			return usagef("%s is %s: write a time from %s to %s", c.name, c.value, c.low, longest)
+		}
+	}
+	if (s.TLSCert == "") != (s.TLSKey == "") || s.TLSClientCA != "" && s.TLSCert == "" {
+		return usagef("tls-cert and tls-key belong together, and tls-client-ca needs both")
+	}
+	for i := range s.Listen {
+		if _, err := s.access(&s.Listen[i]); err != nil {
+			return err
+		}
+	}
+	if len(s.Listen) == 0 {
+		return usagef("listen is empty: write an address like 127.0.0.1:7432")
+	}
+	return nil
+}
+
+// wireLimits are the settings as pgwire takes them.
+func (s *settings) wireLimits() pgwire.Limits {
+	message := int64(s.MaxMessageBytes)
+	if message == 0 {
+		message = min(max(2*int64(s.MaxBlobBytes)+messageOverheadBytes, messageBytesMin), messageBytesMax)
+	}
+	reserved := min(s.ReservedConnections, s.MaxConnections/2)
+	if reserved == 0 {
+		reserved = -1 // none; 0 would be pgwire's default
+	}
+	return pgwire.Limits{
+		Connections:         s.MaxConnections,
+		ReservedConnections: reserved,
+		UserConnections:     s.MaxPerUser,
+		AddressConnections:  s.MaxPerAddress,
+		Starting:            s.MaxStarting,
+		MessageBytes:        int(message),
+		Parameters:          s.MaxParameters,
+		Statements:          s.MaxStatements,
+		StatementBytes:      int(s.MaxStatementBytes),
+		Portals:             s.MaxPortals,
+		PortalBytes:         int(s.MaxPortalBytes),
+		Notifications:       s.MaxNotifications,
+		NotificationBytes:   int(s.MaxNotificationSize),
+		Authentication:      s.AuthTimeout,
+		Write:               s.WriteTimeout,
+		KeepAlive:           s.TCPKeepAlive,
+	}
+}
