@@ -31,6 +31,8 @@ type Draft struct {
 	IdleTTL   time.Duration
 	StaleTTL  time.Duration
 	JitterPct uint8 // 0..100: the TTL is shortened by a random part up to this share
+
+	Lease int64 // the fill lease that the write answers; 0: none
 }
 
 // NewDraft is a draft with default attributes.

@@ -29,14 +29,16 @@ type Cache struct {
 	used  atomic.Int64 // bytes of L1 reserved; at most config.L1BytesMax (I5)
 	dirty atomic.Int64 // the part of it that waits for the tier
 
-	namespaces namespaces
-	fences     fences
-	flushers   []*flusher
-	progress   signal // raised after each flush
-	reaper     reaper
-	writers    sync.Pool // *writer
-	counters   counters
-	events     events
+	namespaces  namespaces
+	fences      fences
+	leases      leases
+	flushers    []*flusher
+	progress    signal // raised after each flush
+	reaper      reaper
+	housekeeper housekeeper
+	writers     sync.Pool // *writer
+	counters    counters
+	events      events
 
 	closed     atomic.Bool
 	closing    sync.Mutex
@@ -70,10 +72,12 @@ func Open(cfg Config) (*Cache, error) {
 	}
 	c.writers.New = newWriter
 	c.fences.active = map[*fence]struct{}{}
+	c.leases.labels = map[Label]Sequence{}
 	c.namespaces.creating = map[string]chan struct{}{}
 	c.namespaces.byName.Store(&map[string]*namespace{})
 	c.reaper.kicked = make(chan struct{}, 1)
 	c.events.work = make(chan struct{}, 1)
+	c.housekeeper.kicked = make(chan struct{}, 1)
 	c.counters.started = cfg.Now()
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -83,6 +87,7 @@ func Open(cfg Config) (*Cache, error) {
 	}
 	c.background.Go(func() { c.reaper.run(ctx, c) })
 	c.background.Go(func() { c.events.run(ctx) })
+	c.background.Go(func() { c.housekeeper.run(ctx, c) })
 	return c, nil
 }
 
@@ -237,6 +242,9 @@ func (s *shard) close() {
 	defer s.mu.Unlock()
 	for hash := range s.waiters {
 		s.wake(hash, ErrClosed)
+	}
+	for hash := range s.leases {
+		s.revokeLease(hash)
 	}
 	for number := range s.given {
 		if s.slot(number).ref != 0 {

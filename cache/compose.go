@@ -31,6 +31,7 @@ func draftOf(h *Hit) Draft {
 type composed struct {
 	attrs Attrs
 	value []byte
+	lease int64
 }
 
 // compose checks a draft against the limits and the old entry (nil: none) and encodes it
@@ -64,7 +65,7 @@ func (c *Cache) compose(scratch []byte, old *Hit, d *Draft) (result composed, ne
 	if d.KeepValue && old != nil && in.IdleMs == 0 {
 		in.CreatedMs = old.attrs.CreatedMs() // with an idle TTL the tier counts from it
 	}
-	return composed{AppendAttrs(scratch, &in), value}, false, nil
+	return composed{AppendAttrs(scratch, &in), value, d.Lease}, false, nil
 }
 
 // composeVersion applies the rule of CAS versions: they only grow; the same version may

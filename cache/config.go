@@ -14,6 +14,7 @@ import (
 type Config struct {
 	L1BytesMax    int64            // memory for entries, everything counted; 256 MiB; at least 1 MiB
 	NamespacesMax int              // namespaces at one time; 10,000
+	LeasesMax     int              // fill leases at one time; 65,536
 	Limits        Limits           // sizes of what a write may carry
 	Tier          Tier             // nil: memory only
 	DirtyBytesMax int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
@@ -48,6 +49,7 @@ const (
 func (cfg Config) withDefaults() (Config, error) {
 	orDefault(&cfg.L1BytesMax, l1BytesDefault)
 	orDefault(&cfg.NamespacesMax, namespacesMaxDefault)
+	orDefault(&cfg.LeasesMax, leasesMaxDefault)
 	orDefault(&cfg.DirtyBytesMax, cfg.L1BytesMax/4)
 	orDefault(&cfg.WriteWait, writeWaitDefault)
 	orDefault(&cfg.ScanBytesMax, scanBytesDefault)
@@ -77,6 +79,8 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, &ArgumentError{"l1_policy", fmt.Sprintf("%q is not a policy: %s or %s", cfg.L1Policy, eviction.SieveName, eviction.S3FIFOName)}
 	case cfg.NamespacesMax < 1:
 		return cfg, &ArgumentError{"max_namespaces", "must be positive"}
+	case cfg.LeasesMax < 1:
+		return cfg, &ArgumentError{"leases_max", "must be positive"}
 	case cfg.DirtyBytesMax < 0 || cfg.DirtyBytesMax > cfg.L1BytesMax/2:
 		return cfg, &ArgumentError{"dirty_bytes_max", "must be at most half of l1_bytes"}
 	case cfg.Durability >= durabilityEnd:

@@ -16,6 +16,7 @@ type Hit struct {
 	tiers      TierSet
 	state      State
 	unloaded   bool
+	isFromTier bool // it was read from the tier just now
 
 	// Of a pinned L1 entry.
 	shard *shard

@@ -198,6 +198,7 @@ func (c *Cache) newInvalidation(gen *generation, f *fence) (*invalidation, error
 	} else {
 		c.fences.global.Add(1)
 	}
+	c.leases.overtake(c, f)
 	f.seq.Store(uint64(c.nextSeq()))
 	return &invalidation{cache: c, gen: gen, fence: f, seen: map[uint64]struct{}{}}, nil
 }
@@ -302,6 +303,7 @@ func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushW
 			in.count++
 		}
 		in.seen[hash] = struct{}{}
+		s.revokeLease(hash)
 		if s.slot(x.slot).flags&slotDirty == 0 {
 			// The tier's record, if any, is the same and covered too.
 			s.changes[stripeOf(hash)]++
@@ -359,6 +361,7 @@ func (in *invalidation) isFirstLive(r *Record) bool {
 		return false
 	}
 	in.seen[hash] = struct{}{}
+	c.revokeLeaseOf(hash)
 	return r.Attrs.StateAt(c.clock.ms(), r.Attrs.CreatedMs()) != Dead && !c.isSuperseded(hash, r) &&
 		!c.fences.coversBefore(in.fence, r) && c.generation(r.Namespace) != nil
 }

@@ -39,6 +39,7 @@ type generation struct {
 	replaces atomic.Uint64
 
 	alone   atomic.Int64 // entries that only L1 holds
+	leases  atomic.Int64 // in use
 	l1Bytes atomic.Int64
 }
 
@@ -196,7 +197,7 @@ func (c *Cache) entriesOf(gen *generation) int64 {
 
 // isEmpty is certain, where entriesOf may lag behind what is on its way to the tier.
 func (c *Cache) isEmpty(gen *generation) bool {
-	return gen.l1Bytes.Load() == 0 && gen.replaces.Load() == 0 && c.entriesOf(gen) == 0
+	return gen.l1Bytes.Load() == 0 && gen.leases.Load() == 0 && gen.replaces.Load() == 0 && c.entriesOf(gen) == 0
 }
 
 // FlushNamespace durably empties a namespace in constant time: it gets a new generation.
@@ -241,6 +242,7 @@ func (c *Cache) flushNamespace(ctx context.Context, name []byte) (int64, bool, e
 	c.namespaces.byID.Delete(old.id)
 	c.counters.namespaceFlushes.Add(1)
 	c.reaper.kick()
+	c.housekeeper.kick()
 	if err != nil {
 		return entries, true, c.tierError(fmt.Sprintf("flush namespace %q", ns.name), err)
 	}

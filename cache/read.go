@@ -78,27 +78,46 @@ func (c *Cache) Get(ctx context.Context, k Key, h *Hit) (bool, error) {
 		if c.closed.Load() {
 			return false, ErrClosed
 		}
-		c.counters.misses.Add(1)
+		c.countRead(nil, nil, false, h)
 		return false, nil
 	}
 	hash := c.hash(gen.id, k.Name)
 	s := c.shardOf(hash)
-	result, m := s.look(hash, gen, k.Name, true, h)
+	isLive, _, err := c.find(ctx, s, hash, gen, k.Name, h)
+	c.countRead(s, gen, isLive, h)
+	return isLive, err
+}
+
+// find gets a key from either tier, as an access that is not counted yet. The mark is
+// from before.
+func (c *Cache) find(ctx context.Context, s *shard, hash uint64, gen *generation, key []byte, h *Hit) (bool, mark, error) {
+	result, m := s.look(hash, gen, key, true, h)
 	var err error
-	if result == foundNone && c.config.Tier != nil && len(k.Name) > 0 {
-		result, err = c.fetch(ctx, s, hash, gen, k.Name, m, h)
+	if result == foundNone && c.config.Tier != nil && len(key) > 0 {
+		result, err = c.fetch(ctx, s, hash, gen, key, m, h)
 	}
-	if result != foundLive {
+	return result == foundLive, m, err
+}
+
+// countRead counts a hit or a miss, once for each read of a key. A nil shard is a
+// namespace that does not exist.
+func (c *Cache) countRead(s *shard, gen *generation, isHit bool, h *Hit) {
+	switch {
+	case s == nil:
+		c.counters.misses.Add(1)
+	case !isHit:
 		s.misses.Add(1)
 		gen.owner.counters.misses.Add(1)
-		return false, err
+	default:
+		s.hits.Add(1)
+		gen.owner.counters.hits.Add(1)
+		if h.state == Stale {
+			c.counters.staleServes.Add(1)
+		}
+		if h.isFromTier {
+			c.counters.l2Hits.Add(1)
+		}
 	}
-	s.hits.Add(1)
-	gen.owner.counters.hits.Add(1)
-	if h.state == Stale {
-		c.counters.staleServes.Add(1)
-	}
-	return true, nil
 }
 
 // fetch reads a key from the tier, promotes it if it may live in L1, and fills h.
@@ -108,11 +127,11 @@ func (c *Cache) fetch(ctx context.Context, s *shard, hash uint64, gen *generatio
 	if err != nil || !ok {
 		return foundAbsent, err
 	}
-	c.counters.l2Hits.Add(1)
 	h.lastAccess = r.Attrs.CreatedMs()
 	if c.mayLiveInL1(r.Attrs.Admission(), len(key), len(r.Attrs), len(r.Value)) {
 		c.promote(s, hash, gen, r, m, h)
 	}
+	h.isFromTier = true
 	return foundLive, nil
 }
 

@@ -38,6 +38,7 @@ type shard struct {
 	// tier: what was read of a key before a change must not be acted on after it (I3).
 	changes [stripesPerShard]uint32
 	waiters map[uint64][]*flushWaiter // by key hash: who waits for a dirty entry's flush
+	leases  map[uint64]*lease         // by key hash
 }
 
 // stripesPerShard bounds false conflicts between writers of different keys; with 16
@@ -78,7 +79,7 @@ func newShard(c *Cache, number int, pool *arena.Pool) *shard {
 		cache: c, number: number,
 		index: newIndex(), given: 1,
 		arena: arena.New(pool), wheel: wheel.New(c.clock.ms()), labels: newLabelIndex(),
-		waiters: map[uint64][]*flushWaiter{},
+		waiters: map[uint64][]*flushWaiter{}, leases: map[uint64]*lease{},
 	}
 	s.slots.Extend(0)
 	s.policy = eviction.New(c.config.L1Policy, func(number uint32) uint32 { return s.slot(number).tag }, c.config.Random())

@@ -32,6 +32,10 @@ type Stats struct {
 	TierWritesDropped int64 // entries kept from the tier because it did not keep up
 	TierErrors        int64 // failed tier calls
 	Promotions        int64
+	LeasesGranted     int64
+	LeasesRejected    int64 // writes refused with LeaseError
+	LeasesExhausted   int64 // leases not granted because LeasesMax were in use
+	LeasesInUse       int64 // expired ones that nobody asked for since included
 	Namespaces        int64
 	NamespacesMax     int64
 	Started           time.Time
@@ -66,6 +70,7 @@ type counters struct {
 	insertions, evictions, expirations, invalidations atomic.Int64
 	namespaceFlushes, versionMismatches               atomic.Int64
 	staleServes, idleEvictions                        atomic.Int64
+	leasesGranted, leasesRejected, leasesExhausted    atomic.Int64
 	l1Entries, promotions                             atomic.Int64
 	tierWritesDropped, tierErrors                     atomic.Int64
 }
@@ -84,7 +89,8 @@ func (c *Cache) Stats() Stats {
 		L1BytesInUse: c.used.Load(), L1BytesMax: c.config.L1BytesMax, L1BytesResident: c.pool.ResidentBytes(),
 		DirtyBytes: c.dirty.Load(), DirtyBytesMax: c.config.DirtyBytesMax,
 		TierWritesDropped: n.tierWritesDropped.Load(), TierErrors: n.tierErrors.Load(),
-		Promotions: n.promotions.Load(),
+		Promotions:    n.promotions.Load(),
+		LeasesGranted: n.leasesGranted.Load(), LeasesRejected: n.leasesRejected.Load(), LeasesExhausted: n.leasesExhausted.Load(), LeasesInUse: c.leases.count.Load(),
 		Namespaces: int64(len(*c.namespaces.byName.Load())), NamespacesMax: int64(c.config.NamespacesMax),
 		Started: n.started,
 	}

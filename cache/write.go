@@ -15,7 +15,7 @@ const copyUnderLockBytesMax = 32 << 10
 var errChanged = errors.New("cache: changed meanwhile")
 
 // Put stores d whatever the key held; a stored version stays if d has none. Errors:
-// *ArgumentError, *LimitError, *VersionError, *QuotaError, ErrTierBusy, ErrNoRoom,
+// *ArgumentError, *LimitError, *VersionError, *LeaseError, *QuotaError, ErrTierBusy, ErrNoRoom,
 // ErrClosed, ctx.Err(). Nothing changed on error. With DurabilityAlways also ErrTierIO and
 // ErrTierFull: the entry is in memory, and perhaps not durable.
 func (c *Cache) Put(ctx context.Context, k Key, d *Draft) (Result, error) {
@@ -59,15 +59,25 @@ func (c *Cache) change(ctx context.Context, k Key, opts UpdateOptions, fn Update
 		result, err := c.changeOnce(ctx, k, opts.Out, fn, wantDraft, w)
 		w.old.Release()
 		if err != errChanged {
-			if mismatch := (*VersionError)(nil); errors.As(err, &mismatch) {
-				c.counters.versionMismatches.Add(1)
-			}
+			c.countRefusal(err)
 			c.emitChange(k, w.verdict, err)
 			return result, err
 		}
 		if ctx.Err() != nil {
 			return Result{}, ctx.Err()
 		}
+	}
+}
+
+func (c *Cache) countRefusal(err error) {
+	var version *VersionError
+	var lease *LeaseError
+	switch {
+	case err == nil:
+	case errors.As(err, &version):
+		c.counters.versionMismatches.Add(1)
+	case errors.As(err, &lease):
+		c.counters.leasesRejected.Add(1)
 	}
 }
 
@@ -126,6 +136,9 @@ func (c *Cache) changeOnce(ctx context.Context, k Key, out *Hit, fn UpdateFunc, 
 	w.verdict = verdict
 	if verdict == Remove {
 		if old == nil && !was.hidden {
+			if err := c.fenceAbsence(gen, k.Name, was); err != nil {
+				return Result{}, err
+			}
 			return Result{}, c.settleAbsence(ctx, gen)
 		}
 		return result, c.removeKey(ctx, gen, k.Name, was, out, w)
@@ -194,6 +207,23 @@ func (c *Cache) isCovered(gen *generation, key []byte, h *Hit) bool {
 	return c.fences.covers(&Record{Namespace: gen.id, Key: key, Seq: h.seq, Attrs: h.attrs})
 }
 
+// fenceAbsence ends the lease of an absent key that is deleted: a fill under way must not
+// come after the deletion.
+func (c *Cache) fenceAbsence(gen *generation, key []byte, was before) error {
+	if gen == nil || c.leases.count.Load() == 0 {
+		return nil
+	}
+	hash := c.hash(gen.id, key)
+	s := c.shardOf(hash)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.holds(was.mark, hash, gen) {
+		return errChanged
+	}
+	s.revokeLease(hash)
+	return nil
+}
+
 // settleAbsence makes durable whatever made a key absent, before its deletion is
 // acknowledged: the tier removes things by its own decision without syncing.
 func (c *Cache) settleAbsence(ctx context.Context, gen *generation) error {
@@ -259,13 +289,10 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 	// The sequence comes before the check: an invalidation that the check does not see has
 	// its fence, and so its own sequence, still before it.
 	e.header().seq = c.nextSeq()
-	if s.closed || !s.holds(was.mark, hash, gen) {
+	if err := s.mayPublish(hash, gen, key, was, made); err != nil {
 		s.arena.Drop(ref)
 		c.release(size)
-		if s.closed {
-			return nil, ErrClosed
-		}
-		return nil, errChanged
+		return nil, err
 	}
 	if length <= copyUnderLockBytesMax {
 		e.fill(gen.id, key, made.attrs, made.value)
@@ -291,6 +318,18 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 	}
 	s.compact()
 	return waiter, nil
+}
+
+// mayPublish checks, in the critical section of a write's publication, that nothing
+// happened to the key since was and that its lease allows it. REQUIRES: s.mu held.
+func (s *shard) mayPublish(hash uint64, gen *generation, key []byte, was before, made composed) error {
+	switch {
+	case s.closed:
+		return ErrClosed
+	case !s.holds(was.mark, hash, gen):
+		return errChanged
+	}
+	return s.checkLease(made.lease, hash, gen.id, key, made.attrs)
 }
 
 // aloneFlag is slotAlone if the tier holds no record of the key. REQUIRES: s.mu held.
@@ -328,6 +367,7 @@ func (s *shard) write(hash uint64, ref arena.Ref, e entry, flags slotFlags) uint
 	header := e.header()
 	header.lastAccessMs.Store(s.cache.clock.ms())
 	s.changes[stripeOf(hash)]++
+	s.revokeLease(hash) // answered, or overtaken
 	number := s.publish(hash, ref, flags)
 	if flags&slotDirty != 0 {
 		s.enqueue(number)
@@ -384,6 +424,7 @@ func (c *Cache) removeKey(ctx context.Context, gen *generation, key []byte, was 
 // bury makes a key absent: by a tombstone when the tier has, or may be getting, a record
 // of it, and then returns whom to await; else by removal. REQUIRES: s.mu held.
 func (s *shard) bury(hash uint64, namespace NamespaceID, key []byte, tierMayKnow bool, d Durability) (*flushWaiter, error) {
+	s.revokeLease(hash)
 	number, _ := s.find(hash, namespace, key)
 	if number != 0 {
 		// A dirty one may be on its way to the tier this moment.
