@@ -27,6 +27,9 @@ type Hit struct {
 // Value is the payload; nil when it was not loaded (see HasValue).
 func (h *Hit) Value() []byte { return h.value }
 
+// HasEntry reports that the Hit holds an entry.
+func (h *Hit) HasEntry() bool { return h.attrs != nil }
+
 // HasValue reports that Value is the payload.
 func (h *Hit) HasValue() bool { return !h.unloaded }
 

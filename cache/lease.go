@@ -58,12 +58,17 @@ type lease struct {
 type LeaseHolder struct {
 	cache *Cache
 	mu    sync.Mutex
-	held  map[int64]uint64 // lease to key hash; nil when closed
+	held  map[heldLease]struct{} // nil when closed
+}
+
+type heldLease struct {
+	hash uint64 // of the key
+	id   int64
 }
 
 // NewLeaseHolder makes an owner of leases.
 func (c *Cache) NewLeaseHolder() *LeaseHolder {
-	return &LeaseHolder{cache: c, held: map[int64]uint64{}}
+	return &LeaseHolder{cache: c, held: map[heldLease]struct{}{}}
 }
 
 // Close releases every lease that is held. Later grants fail.
@@ -72,31 +77,31 @@ func (o *LeaseHolder) Close() {
 	held := o.held
 	o.held = nil
 	o.mu.Unlock()
-	for id, hash := range held {
-		s := o.cache.shardOf(hash)
+	for x := range held {
+		s := o.cache.shardOf(x.hash)
 		s.mu.Lock()
-		if l := s.leases[hash]; l != nil && l.id == id {
-			s.endLease(hash, l)
+		if l := s.leases[x.hash]; l != nil && l.id == x.id {
+			s.endLease(x.hash, l)
 		}
 		s.mu.Unlock()
 	}
 }
 
 // add reports false when the holder is closed.
-func (o *LeaseHolder) add(id int64, hash uint64) bool {
+func (o *LeaseHolder) add(x heldLease) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.held == nil {
 		return false
 	}
-	o.held[id] = hash
+	o.held[x] = struct{}{}
 	return true
 }
 
-func (o *LeaseHolder) forget(id int64) {
+func (o *LeaseHolder) forget(x heldLease) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.held, id)
+	delete(o.held, x)
 }
 
 // LeaseState is what a GetOrLease came to.
@@ -271,7 +276,7 @@ func (s *shard) grantLease(hash uint64, gen *generation, nowMs int64, o LeaseOpt
 	}
 	l := &lease{id: int64(c.config.Random()>>1) | 1, gen: gen, holder: o.Holder, over: make(chan struct{})}
 	l.seq, l.expiresMs = c.nextSeq(), addMs(nowMs, max(o.Lease.Milliseconds(), 1))
-	if !o.Holder.add(l.id, hash) {
+	if !o.Holder.add(heldLease{hash, l.id}) {
 		c.leases.count.Add(-1)
 		return 0, false
 	}
@@ -297,7 +302,7 @@ func (s *shard) endLease(hash uint64, l *lease) {
 	delete(s.leases, hash)
 	s.cache.leases.count.Add(-1)
 	l.gen.leases.Add(-1)
-	l.holder.forget(l.id)
+	l.holder.forget(heldLease{hash, l.id})
 	close(l.over)
 }
 

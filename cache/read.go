@@ -231,3 +231,45 @@ func (c *Cache) Peek(ctx context.Context, k Key, h *Hit) (bool, error) {
 	ok, _, err := c.read(ctx, gen, k.Name, false, &Record{}, h)
 	return ok, err
 }
+
+// Existence is what is known of a key without reading a disk.
+type Existence uint8
+
+const (
+	Absent Existence = iota
+	Present
+	MaybePresent
+)
+
+func (e Existence) String() string {
+	switch e {
+	case Present:
+		return "present"
+	case MaybePresent:
+		return "maybe_present"
+	}
+	return "absent"
+}
+
+// Exists tells whether a key is live, as far as that is known without a disk read. It is
+// no access and changes nothing, not even statistics. Errors: ErrClosed.
+func (c *Cache) Exists(k Key) (Existence, error) {
+	if c.closed.Load() {
+		return Absent, ErrClosed
+	}
+	gen := c.generationOf(k.Namespace)
+	if gen == nil || len(k.Name) == 0 {
+		return Absent, nil
+	}
+	hash := c.hash(gen.id, k.Name)
+	var h Hit
+	defer h.Release()
+	result, _ := c.shardOf(hash).look(hash, gen, k.Name, false, &h)
+	switch {
+	case result == foundLive:
+		return Present, nil
+	case result == foundNone && c.config.Tier != nil && c.config.Tier.MayContain(gen.id, k.Name):
+		return MaybePresent, nil
+	}
+	return Absent, nil
+}

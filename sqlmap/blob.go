@@ -388,8 +388,23 @@ func setColumn(d *cache.Draft, column int, v types.Value, given uint64) error {
 		return setDuration(&d.IdleTTL, v, "idle_ttl_ms", 1)
 	case colStaleTTL:
 		return setDuration(&d.StaleTTL, v, "stale_ttl_ms", 0)
+	case colLease:
+		setLease(d, v)
 	}
 	return nil
+}
+
+// setLease sets the lease that a write answers. 0 is a lease that is never granted.
+func setLease(d *cache.Draft, v types.Value) {
+	const neverGranted = -1
+	switch {
+	case v.IsNull:
+		d.Lease = 0
+	case v.Int == 0:
+		d.Lease = neverGranted
+	default:
+		d.Lease = v.Int
+	}
 }
 
 func errArgument(what, why string) error {

@@ -357,6 +357,9 @@ func (a *insertAction) change(row *insertRow, isBuffered bool) change {
 					return cache.Leave, err
 				}
 			}
+			if d.Lease == 0 {
+				d.Lease = r.draft.Lease // of the row, whichever way it is written
+			}
 			return cache.Write, applySet(e, a.set, a.setGiven, d)
 		},
 	}

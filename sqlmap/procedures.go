@@ -18,7 +18,14 @@ func functions(name string) []scalar.Function {
 	return sessionFunctions(name)
 }
 
-// outColumn is the name of the OUT column of a procedure; a function's is its own name.
+// outColumns are the OUT columns of a procedure; the one of a function has its name.
+func outColumns(f *scalar.Function) []types.Field {
+	if len(f.Outs) > 0 {
+		return f.Outs
+	}
+	return []types.Field{{Name: outColumn(f), Type: f.Returns}}
+}
+
 func outColumn(f *scalar.Function) string {
 	switch f.Name {
 	case "invalidate_key", "invalidate_prefix", "invalidate_tags", "invalidate_dependencies":
@@ -27,6 +34,10 @@ func outColumn(f *scalar.Function) string {
 		return "flushed"
 	case "cache_put":
 		return "inserted"
+	case "cache_release":
+		return "released"
+	case "cache_touch":
+		return "touched"
 	}
 	return f.Name
 }
@@ -125,13 +136,13 @@ func procedures(name string) []scalar.Function {
 	case "cache_put":
 		return cachePut()
 	}
-	return nil
+	return readProcedures(name)
 }
 
 // putColumns are the arguments of cache_put: blob's writable columns in their order.
 func putColumns() []int {
 	return []int{colNS, colKey, colValue, colMetadata, colTags, colDependencies, colVersion, colPriority,
-		colL1Admission, colTTL, colExpiresAt, colIdleTTL, colStaleTTL, colJitter}
+		colL1Admission, colTTL, colExpiresAt, colIdleTTL, colStaleTTL, colJitter, colLease}
 }
 
 // cachePut is cache_put(ns, key, value, …): a full replacement. What is not given is reset.
@@ -193,11 +204,19 @@ func (p *planner) callStatement(s *pg_query.CallStmt) (*plan, error) {
 		e.Hint = "To call a function, use SELECT."
 		return nil, scalar.At(e, s.Funccall.Location)
 	}
-	outputs := []output{{outColumn(f), x}}
-	return &plan{columns: outputColumns(outputs), action: actionFunc(func(x *execution) (outcome, error) {
-		row := make([]types.Value, 1)
-		if err := evaluate(x, outputs, row); err != nil {
+	var columns []pgwire.Column
+	for _, out := range outColumns(f) {
+		columns = append(columns, column(out.Name, out.Type))
+	}
+	isRecord := len(f.Outs) > 0
+	return &plan{columns: columns, action: actionFunc(func(e *execution) (outcome, error) {
+		v, err := x.Eval(&e.env)
+		if err != nil {
 			return outcome{}, err
+		}
+		row := []types.Value{v}
+		if isRecord {
+			row = v.Elems
 		}
 		return outcome{tag: "CALL", rows: &rowList{[][]types.Value{row}}}, nil
 	})}, nil

@@ -4,6 +4,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
+	"pgcache/pgwire"
 	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/types"
 )
@@ -156,7 +157,10 @@ func (s *session) read(x *execution, key cache.Key, needValue bool, hit *cache.H
 }
 
 // functionSource is SELECT … FROM f(…).
-type functionSource struct{ call *scalar.Expr }
+type functionSource struct {
+	call     *scalar.Expr
+	isRecord bool
+}
 
 func (p *planner) fromFunction(a *selectAction, r *pg_query.RangeFunction) error {
 	if r.Lateral || r.Ordinality || r.IsRowsfrom || len(r.Coldeflist) > 0 || len(r.Functions) != 1 {
@@ -174,18 +178,26 @@ func (p *planner) fromFunction(a *selectAction, r *pg_query.RangeFunction) error
 	if err != nil {
 		return err
 	}
-	alias, column := f.Name, outColumn(f)
+	relation := scalar.Relation{Name: f.Name}
+	for _, out := range outColumns(f) {
+		relation.Columns = append(relation.Columns, scalar.Column{Name: out.Name, Type: out.Type})
+	}
 	if r.Alias != nil {
-		alias = r.Alias.Aliasname
-		switch {
-		case len(r.Alias.Colnames) == 1:
-			column = scalar.Names(r.Alias.Colnames)[0]
-		case column == f.Name:
-			column = alias
+		relation.Name = r.Alias.Aliasname
+		names := scalar.Names(r.Alias.Colnames)
+		if len(names) > len(relation.Columns) {
+			return scalar.At(pgwire.Errorf(pgwire.CodeInvalidColumnReference, "table \"%s\" has %d columns available but %d columns specified",
+				relation.Name, len(relation.Columns), len(names)), k.Location)
+		}
+		if len(names) == 0 && relation.Columns[0].Name == f.Name {
+			names = []string{relation.Name}
+		}
+		for i, name := range names {
+			relation.Columns[i].Name = name
 		}
 	}
-	p.compiler.Relations = []scalar.Relation{{Name: alias, Columns: []scalar.Column{{Name: column, Type: x.Type}}}}
-	a.source = &functionSource{x}
+	p.compiler.Relations = []scalar.Relation{relation}
+	a.source = &functionSource{x, len(f.Outs) > 0}
 	return nil
 }
 
@@ -195,5 +207,8 @@ func (s *functionSource) open(x *execution) (rowSource, error) {
 		return nil, err
 	}
 	x.env.Rows[0] = scalar.Values([]types.Value{v})
+	if s.isRecord {
+		x.env.Rows[0] = scalar.Values(v.Elems)
+	}
 	return &onceSource{}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"pgcache/cache"
 	"pgcache/pgwire"
 	"pgcache/sqlmap/scalar"
 )
@@ -21,6 +22,8 @@ type session struct {
 	// statementTime is when the last statement began.
 	statementTime time.Time
 	scratch       []byte // for keys of the plan cache
+
+	leases *cache.LeaseHolder // made when the first is asked for
 
 	listening       listening
 	lifter          lifter
@@ -186,9 +189,12 @@ func (s *session) checkWritable(command string) error {
 // ReportSettings reports settings as ParameterStatus.
 func (s *session) ReportSettings(report func(name, value string)) { s.settings.report(report) }
 
-// Close ends the session. What a transaction had pending is dropped.
+// Close ends the session. What a transaction had pending is dropped, leases go back.
 func (s *session) Close() {
 	s.tx.drop()
+	if s.leases != nil {
+		s.leases.Close()
+	}
 	s.endListening(false)
 	s.applyListening(listenChange{stop: true})
 }

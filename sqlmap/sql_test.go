@@ -238,6 +238,7 @@ func (w *world) prepared(s *session, sql string) string {
 //	prepared [session=name]             Parse, Bind, Execute, Sync; parameters in "-- with a | b"
 //	lines [session=name]                each line is a Query of its own
 //	advance ms=1000                     moves the clock
+//	close session=name                  the client goes away
 func TestSQL(t *testing.T) {
 	datadriven.Walk(t, "testdata/sql", func(t *testing.T, path string) {
 		runSQL(t, path, newWorld(t, func(c *Config, _ *cache.Config) { c.Limits.TransactionBytesMax = 64 << 10 }))
@@ -276,6 +277,10 @@ func runSQL(t *testing.T, path string, w *world) {
 			return out.String()
 		case "prepared":
 			return w.prepared(s, d.Input)
+		case "close":
+			s.Close()
+			delete(w.sessions, d.CmdArgs[0].Vals[0])
+			return ""
 		case "advance":
 			var ms int
 			d.ScanArgs(t, "ms", &ms)

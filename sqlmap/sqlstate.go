@@ -31,6 +31,7 @@ func wireError(err error) error {
 		quota    *cache.QuotaError
 		version  *cache.VersionError
 		argument *cache.ArgumentError
+		lease    *cache.LeaseError
 		wire     *pgwire.Error
 	)
 	switch {
@@ -52,6 +53,11 @@ func wireError(err error) error {
 		e := pgwire.Errorf(pgwire.CodeObjectNotInPrerequisiteState, "version does not succeed the stored version")
 		e.Detail = fmt.Sprintf("The stored version is %d, the offered version is %d.", version.Stored, version.Offered)
 		e.Hint = "Read the entry again and write a greater version."
+		return e
+	case errors.As(err, &lease):
+		e := pgwire.Errorf(pgwire.CodeObjectNotInPrerequisiteState, "the lease does not allow this write")
+		e.Detail = fmt.Sprintf("Lease %d %s.", lease.Lease, lease.Why)
+		e.Hint = "Nothing was changed. Read the key again with cache_get, and its source if that grants a new lease."
 		return e
 	case errors.As(err, &argument):
 		return pgwire.Errorf(pgwire.CodeInvalidParameterValue, "%s %s", argument.What, argument.Why)

@@ -27,6 +27,7 @@ var cacheErrors = map[string]struct {
 	"LimitError":    {&cache.LimitError{What: "value", Unit: "bytes", Got: 2, Max: 1, Setting: "max_blob_bytes"}, pgwire.CodeProgramLimitExceeded},
 	"QuotaError":    {&cache.QuotaError{What: "namespaces", Max: 1}, pgwire.CodeConfigurationLimitExceeded},
 	"VersionError":  {&cache.VersionError{Stored: 2, Offered: 1}, pgwire.CodeObjectNotInPrerequisiteState},
+	"LeaseError":    {&cache.LeaseError{Lease: 1, Why: "is unknown"}, pgwire.CodeObjectNotInPrerequisiteState},
 	"ArgumentError": {&cache.ArgumentError{What: "key", Why: "must not be empty"}, pgwire.CodeInvalidParameterValue},
 }
 

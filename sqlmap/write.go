@@ -43,8 +43,6 @@ func targetColumn(target *pg_query.ResTarget) (int, error) {
 	case c < 0 || blobTable[c].isHidden:
 		e := pgwire.Errorf(pgwire.CodeUndefinedColumn, "column \"%s\" of relation \"blob\" does not exist", target.Name)
 		return 0, scalar.At(e, target.Location)
-	case c == colLease:
-		return 0, unsupported(target.Location, "writing with a lease is", "Leave out lease.")
 	}
 	return c, nil
 }

@@ -32,6 +32,8 @@ type Function struct {
 	// ElementsAsText says that these elements may be of any type, and come as its text.
 	ElementsAsText bool
 	Returns        types.OID
+	// Outs are the columns of a function that returns a record.
+	Outs []types.Field
 	// OnNull calls the function with NULL arguments, too; else the result is NULL.
 	OnNull bool
 	// IsVolatile functions have effects or give another result each time.

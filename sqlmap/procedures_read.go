@@ -1,0 +1,196 @@
+package sqlmap
+
+import (
+	"time"
+
+	"pgcache/cache"
+	"pgcache/pgwire"
+	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/types"
+)
+
+// The procedures that read a key or care for its lifetime: cache_get and its leases,
+// cache_exists, cache_touch.
+
+func readProcedures(name string) []scalar.Function {
+	switch name {
+	case "cache_get":
+		return cacheGet()
+	case "cache_release":
+		return cacheRelease()
+	case "cache_exists":
+		return cacheExists()
+	case "cache_touch":
+		return cacheTouch()
+	}
+	return nil
+}
+
+// readProcedure makes a function that changes nothing of the cache.
+func readProcedure(f scalar.Function, run func(s *session, e *scalar.Env, args []types.Value) (types.Value, error)) []scalar.Function {
+	f.IsVolatile, f.OnNull = true, true
+	f.Call = func(e *scalar.Env, args []types.Value) (types.Value, error) {
+		v, err := run(e.Session.(*session), e, args)
+		return v, wireError(err)
+	}
+	return []scalar.Function{f}
+}
+
+// keyArguments are the first two arguments of most procedures, checked.
+func (s *session) keyArguments(f string, args []types.Value) (cache.Key, error) {
+	a, err := textArguments(f, args, "ns", "key")
+	if err != nil {
+		return cache.Key{}, err
+	}
+	k := cache.Key{Namespace: a[0], Name: a[1]}
+	return k, s.checkKey(k)
+}
+
+func milliseconds(v types.Value, name string) (time.Duration, error) {
+	var d time.Duration
+	return d, setDuration(&d, v, name, 0)
+}
+
+// cacheGet is cache_get(ns, key, lease_ms, wait_ms): always one row.
+func cacheGet() []scalar.Function {
+	shape := &types.Shape{Fields: []types.Field{
+		{Name: "state", Type: types.Text}, {Name: "value", Type: types.Bytea}, {Name: "metadata", Type: types.JSONB},
+		{Name: "version", Type: types.Int8}, {Name: "lease", Type: types.Int8},
+	}}
+	f := scalar.Function{
+		Name: "cache_get", Args: []types.OID{types.Text, types.Text, types.Int8, types.Int8},
+		ArgNames: []string{"ns", "key", "lease_ms", "wait_ms"}, Optional: 2, Returns: types.Record, Outs: shape.Fields,
+	}
+	return readProcedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		key, err := s.keyArguments(f.Name, args)
+		if err != nil {
+			return types.Value{}, err
+		}
+		var o cache.LeaseOptions
+		if o.Lease, err = milliseconds(args[2], "lease_ms"); err != nil {
+			return types.Value{}, err
+		}
+		if o.Wait, err = milliseconds(args[3], "wait_ms"); err != nil {
+			return types.Value{}, err
+		}
+		state, lease, row, err := s.getOrLease(e, key, o)
+		if err != nil {
+			return types.Value{}, err
+		}
+		fields := []types.Value{types.OfText(state.String()), types.Null(), types.Null(), types.Null(), types.OfInt(lease)}
+		fields[4].IsNull = lease == 0
+		copy(fields[1:], row)
+		return types.OfRecord(shape, fields), nil
+	})
+}
+
+// getOrLease returns value, metadata and version of what was found, in memory of their own.
+func (s *session) getOrLease(e *scalar.Env, key cache.Key, o cache.LeaseOptions) (cache.LeaseState, int64, []types.Value, error) {
+	if pending := s.tx.find(key); pending != nil {
+		row, err := leaseColumns(&pending.row)
+		return cache.LeaseHit, 0, row, err
+	}
+	if o.Lease > 0 {
+		if err := s.checkWritable("cache_get() with lease_ms"); err != nil {
+			return cache.LeaseMiss, 0, nil, err
+		}
+		if s.leases == nil {
+			s.leases = s.handler.cache.NewLeaseHolder()
+		}
+		o.Holder = s.leases
+	}
+	var hit cache.Hit
+	defer hit.Release()
+	state, lease, err := s.handler.cache.GetOrLease(e.Ctx, key, o, &hit)
+	if err != nil || !hit.HasEntry() {
+		return state, lease, nil, err
+	}
+	row, err := leaseColumns(&entryRow{key: key, hit: &hit})
+	return state, lease, row, err
+}
+
+func leaseColumns(row scalar.Row) ([]types.Value, error) {
+	var values []types.Value
+	for _, c := range []int{colValue, colMetadata, colVersion} {
+		v, err := row.Column(c, nil)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, v.Clone())
+	}
+	return values, nil
+}
+
+func cacheRelease() []scalar.Function {
+	f := scalar.Function{
+		Name: "cache_release", Args: []types.OID{types.Text, types.Text, types.Int8},
+		ArgNames: []string{"ns", "key", "lease"}, Returns: types.Bool,
+	}
+	return readProcedure(f, func(s *session, _ *scalar.Env, args []types.Value) (types.Value, error) {
+		key, err := s.keyArguments(f.Name, args)
+		if err != nil {
+			return types.Value{}, err
+		}
+		if args[2].IsNull {
+			return types.Value{}, errNullArgument(f.Name, "lease")
+		}
+		return types.OfBool(s.handler.cache.ReleaseLease(key, args[2].Int)), nil
+	})
+}
+
+func errNullArgument(f, name string) error {
+	return pgwire.Errorf(pgwire.CodeNotNullViolation, "argument %s of %s must not be null", name, f)
+}
+
+func cacheExists() []scalar.Function {
+	f := scalar.Function{Name: "cache_exists", Args: []types.OID{types.Text, types.Text}, ArgNames: []string{"ns", "key"}, Returns: types.Text}
+	return readProcedure(f, func(s *session, _ *scalar.Env, args []types.Value) (types.Value, error) {
+		key, err := s.keyArguments(f.Name, args)
+		if err != nil {
+			return types.Value{}, err
+		}
+		if s.tx.find(key) != nil {
+			return types.OfText(cache.Present.String()), nil
+		}
+		existence, err := s.handler.cache.Exists(key)
+		return types.OfText(existence.String()), err
+	})
+}
+
+// cacheTouch is cache_touch(ns, key, ttl_ms): UPDATE blob SET ttl_ms = … of one key.
+func cacheTouch() []scalar.Function {
+	f := scalar.Function{
+		Name: "cache_touch", Args: []types.OID{types.Text, types.Text, types.Int8},
+		ArgNames: []string{"ns", "key", "ttl_ms"}, Returns: types.Bool,
+	}
+	return procedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		key, err := s.keyArguments(f.Name, args)
+		if err != nil {
+			return types.Value{}, err
+		}
+		ttl := args[2]
+		result, err := s.change(e, change{key: key, mayConflict: true,
+			apply: func(_ *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+				if old == nil {
+					return cache.Leave, nil
+				}
+				return cache.Write, setColumn(d, colTTL, ttl, 1<<colTTL)
+			}})
+		return types.OfBool(result.Verdict == cache.Write), err
+	})
+}
+
+// change makes a write of a procedure, at once or at the transaction's end.
+func (s *session) change(e *scalar.Env, c change) (cache.Result, error) {
+	if s.tx.isOpen {
+		c.env, c.bytes = cloneEnv(e)
+		result, _, err := s.buffer(e.Ctx, c)
+		return result, err
+	}
+	return s.handler.cache.Update(e.Ctx, c.key, cache.UpdateOptions{NeedValue: c.needValue}, func(old *cache.Hit, d *cache.Draft) (cache.Verdict, error) {
+		if old == nil {
+			return c.apply(e, nil, d)
+		}
+		return c.apply(e, &entryRow{key: c.key, hit: old}, d)
+	})
+}
