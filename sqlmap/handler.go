@@ -17,6 +17,8 @@ type Config struct {
 	// Version is pgcache's own version, part of server_version.
 	Version   string
 	StartTime time.Time // for uptime; zero: now
+	// SessionDefaults are initial values of run-time parameters, by name, in place of ours.
+	SessionDefaults map[string]string
 	// Settings are the rows of cache_settings.
 	Settings []SettingRow
 	Limits   Limits
@@ -105,8 +107,8 @@ func New(cfg Config) (*Handler, error) {
 	h := &Handler{config: cfg, limits: limits, cache: cfg.Cache}
 	h.plans = newPlanCache(limits)
 	h.listeners = newListeners(cfg.Cache)
-	h.variables = variables(h.serverVersion())
-	return h, nil
+	h.variables, err = variablesWith(h.serverVersion(), cfg.SessionDefaults)
+	return h, err
 }
 
 func (h *Handler) serverVersion() string {

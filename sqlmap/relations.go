@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"pgcache/cache"
+	"pgcache/pgwire"
 	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/types"
 )
@@ -12,7 +13,7 @@ import (
 // relation is a read-only relation whose rows are made when it is read.
 type relation struct {
 	columns []scalar.Column
-	rows    func(h *Handler) []scalar.Values
+	rows    func(s *session) []scalar.Values
 }
 
 // relationSource is the source of a SELECT from a relation.
@@ -25,7 +26,7 @@ func (s *relationSource) open(x *execution) (rowSource, error) {
 // visible are the rows that a session may see: of a relation with a column ns, those of
 // its user's namespaces (S7).
 func (r *relation) visible(s *session) []scalar.Values {
-	rows := r.rows(s.handler)
+	rows := r.rows(s)
 	if s.grants.names == nil {
 		return rows
 	}
@@ -54,25 +55,27 @@ func (c *relationCursor) close() {}
 func findRelation(name string) *relation {
 	switch name {
 	case "cache_stats":
-		return &relation{columnsOf(statsFields(nil, cache.Stats{})), func(h *Handler) []scalar.Values {
-			return []scalar.Values{valuesOf(statsFields(h, h.cache.Stats()))}
+		return &relation{columnsOf(statsFields(nil, cache.Stats{})), func(s *session) []scalar.Values {
+			return []scalar.Values{valuesOf(statsFields(s.handler, s.handler.cache.Stats()))}
 		}}
 	case "cache_namespaces":
-		return &relation{columnsOf(namespaceFields(cache.NamespaceStats{})), func(h *Handler) []scalar.Values {
+		return &relation{columnsOf(namespaceFields(cache.NamespaceStats{})), func(s *session) []scalar.Values {
 			var rows []scalar.Values
-			for _, n := range h.cache.Namespaces() {
+			for _, n := range s.handler.cache.Namespaces() {
 				rows = append(rows, valuesOf(namespaceFields(n)))
 			}
 			return rows
 		}}
 	case "cache_settings":
-		return &relation{columnsOf(settingFields(SettingRow{})), func(h *Handler) []scalar.Values {
+		return &relation{columnsOf(settingFields(SettingRow{})), func(s *session) []scalar.Values {
 			var rows []scalar.Values
-			for _, s := range h.config.Settings {
-				rows = append(rows, valuesOf(settingFields(s)))
+			for _, row := range s.handler.config.Settings {
+				rows = append(rows, valuesOf(settingFields(row)))
 			}
 			return rows
 		}}
+	case "pg_stat_activity":
+		return &relation{columnsOf(activityFields(pgwire.Activity{}, true)), activityRows}
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package sqlmap
 
 import (
+	"strings"
+
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
@@ -163,9 +165,17 @@ func (p *planner) fromRelation(a *selectAction, r *pg_query.RangeVar) error {
 	if relation == nil {
 		return undefinedRelation(r)
 	}
-	p.compiler.Relations = []scalar.Relation{{Schema: "public", Name: alias, Columns: relation.columns}}
+	p.compiler.Relations = []scalar.Relation{{Schema: relationSchema(name), Name: alias, Columns: relation.columns}}
 	a.source = &relationSource{relation}
 	return nil
+}
+
+// relationSchema is the schema that a relation is in, if there is one of this name.
+func relationSchema(name string) string {
+	if strings.HasPrefix(name, "pg_") {
+		return "pg_catalog"
+	}
+	return "public"
 }
 
 // relationName checks how a relation is named and returns its name and alias.
@@ -177,14 +187,14 @@ func relationName(r *pg_query.RangeVar) (name, alias string, err error) {
 			return "", "", unsupported(r.Location, "column aliases in FROM are", "Give aliases in the select list: SELECT key AS k.")
 		}
 	}
-	if r.Schemaname != "" && r.Schemaname != "public" {
+	if r.Schemaname != "" && r.Schemaname != relationSchema(r.Relname) {
 		return "", "", undefinedRelation(r)
 	}
 	return r.Relname, alias, nil
 }
 
 // allRelations are what FROM may name, for hints.
-var allRelations = []string{"blob", "cache_entries", "cache_stats", "cache_namespaces", "cache_settings"}
+var allRelations = []string{"blob", "cache_entries", "cache_stats", "cache_namespaces", "cache_settings", "pg_stat_activity"}
 
 func undefinedRelation(r *pg_query.RangeVar) error {
 	full := r.Relname

@@ -186,6 +186,14 @@ func (s *session) checkWritable(command string) error {
 	return nil
 }
 
+// IdleTimeout is how long the client may be idle in the state the session is in.
+func (s *session) IdleTimeout() time.Duration {
+	if s.status == pgwire.TxIdle {
+		return s.settings.idleTimeout
+	}
+	return s.settings.idleInBlock
+}
+
 // ReportSettings reports settings as ParameterStatus.
 func (s *session) ReportSettings(report func(name, value string)) { s.settings.report(report) }
 
@@ -199,4 +207,7 @@ func (s *session) Close() {
 	s.applyListening(listenChange{stop: true})
 }
 
-var _ pgwire.Session = (*session)(nil)
+var (
+	_ pgwire.Session = (*session)(nil)
+	_ pgwire.Idler   = (*session)(nil)
+)

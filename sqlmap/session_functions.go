@@ -41,6 +41,9 @@ func sessionFunctions(name string) []scalar.Function {
 	if list := listenFunctions(name); list != nil {
 		return list
 	}
+	if list := backendFunctions(name); list != nil {
+		return list
+	}
 	return settingFunctions(name)
 }
 

@@ -33,6 +33,8 @@ type sessionSettings struct {
 	location         *time.Location
 	byteaEscape      bool
 	statementTimeout time.Duration
+	idleTimeout      time.Duration
+	idleInBlock      time.Duration
 	namespace        string
 	readOnly         bool
 }
@@ -216,8 +218,12 @@ func (s *sessionSettings) derive() {
 		s.location = loc
 	}
 	s.byteaEscape = value("bytea_output") == "escape"
-	ms, _ := strconv.ParseInt(value("statement_timeout"), 10, 64)
-	s.statementTimeout = time.Duration(ms) * time.Millisecond
+	duration := func(name string) time.Duration {
+		ms, _ := strconv.ParseInt(value(name), 10, 64)
+		return time.Duration(ms) * time.Millisecond
+	}
+	s.statementTimeout = duration("statement_timeout")
+	s.idleTimeout, s.idleInBlock = duration("idle_session_timeout"), duration("idle_in_transaction_session_timeout")
 	s.namespace = value("pgcache.namespace")
 	s.readOnly = value("transaction_read_only") == "on"
 }

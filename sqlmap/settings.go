@@ -2,6 +2,7 @@ package sqlmap
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +39,8 @@ func variables(serverVersion string) []variable {
 		{name: "default_transaction_read_only", initial: "off", isReported: true, check: checkBool, description: "Whether new transactions may only read."},
 		{name: "default_transaction_deferrable", initial: "off", check: checkBool, description: ignored},
 		{name: "extra_float_digits", initial: "1", check: checkInt(-15, 3), description: "Accepted; floats are always shown exactly."},
+		{name: "idle_in_transaction_session_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long the client may be idle inside a transaction block; 0: for ever."},
+		{name: "idle_session_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long the client may be idle outside of a transaction block; 0: for ever."},
 		{name: "in_hot_standby", initial: "off", isReported: true, isReadOnly: true, description: "Whether this server is a standby."},
 		{name: "integer_datetimes", initial: "on", isReported: true, isReadOnly: true, description: "Times are integers in binary."},
 		{name: "IntervalStyle", initial: "postgres", isReported: true, check: oneOf("postgres"), hint: "Intervals are always shown in style postgres.", description: "How intervals are shown."},
@@ -63,6 +66,23 @@ func variables(serverVersion string) []variable {
 	}
 	slices.SortFunc(list, func(a, b variable) int { return cmp.Compare(strings.ToLower(a.name), strings.ToLower(b.name)) })
 	return list
+}
+
+// variablesWith is variables with other initial values for some.
+func variablesWith(serverVersion string, initial map[string]string) ([]variable, error) {
+	list := variables(serverVersion)
+	for name, value := range initial {
+		i := slices.IndexFunc(list, func(v variable) bool { return v.name == name })
+		if i < 0 || list[i].isReadOnly || list[i].check == nil {
+			return nil, fmt.Errorf("sqlmap: there is no default of %q", name)
+		}
+		normal, ok := list[i].check(value)
+		if !ok {
+			return nil, fmt.Errorf("sqlmap: default of %s: %q", name, value)
+		}
+		list[i].initial = normal
+	}
+	return list, nil
 }
 
 // ignoredVariables are what drivers, poolers and tools set and we have no use for.
@@ -91,8 +111,6 @@ var ignoredVariables = []struct {
 	{name: "escape_string_warning", initial: "on", check: checkBool},
 	{name: "geqo", initial: "on", check: checkBool},
 	{name: "gin_fuzzy_search_limit", initial: "0"},
-	{name: "idle_in_transaction_session_timeout", initial: "0", check: checkDuration, unit: "ms"},
-	{name: "idle_session_timeout", initial: "0", check: checkDuration, unit: "ms"},
 	{name: "jit", initial: "off", check: checkBool},
 	{name: "lc_collate", initial: "C"},
 	{name: "lc_ctype", initial: "C"},

@@ -39,11 +39,16 @@ func (p *planner) utilityStatement(stmt *pg_query.Node) (*plan, error) {
 		return nil, unsupported(-1, "EXPLAIN is", "A statement by ns and key is one look-up.")
 	case *pg_query.Node_DeclareCursorStmt, *pg_query.Node_FetchStmt:
 		return nil, unsupported(-1, "cursors in SQL are", "Fetch through the protocol, with a row limit.")
+	case *pg_query.Node_CreateRoleStmt, *pg_query.Node_AlterRoleStmt, *pg_query.Node_AlterRoleSetStmt, *pg_query.Node_DropRoleStmt,
+		*pg_query.Node_GrantStmt, *pg_query.Node_GrantRoleStmt:
+		return nil, unsupported(-1, "managing users in SQL is", userHint)
 	case *pg_query.Node_CreateStmt, *pg_query.Node_CreateTableAsStmt, *pg_query.Node_AlterTableStmt, *pg_query.Node_DropStmt, *pg_query.Node_IndexStmt:
 		return nil, unsupported(-1, "creating or changing tables is", generalHint)
 	}
 	return nil, unsupported(-1, "this statement is", generalHint)
 }
+
+const userHint = "Run pgcache user add NAME --role readonly, readwrite or admin (with --replace to change a user), or pgcache user remove NAME, and send the server SIGHUP."
 
 func simple(f actionFunc) *plan { return &plan{action: f} }
 

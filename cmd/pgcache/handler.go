@@ -2,6 +2,7 @@ package main
 
 import (
 	"log/slog"
+	"strconv"
 	"time"
 
 	"pgcache/cache"
@@ -24,7 +25,12 @@ func newServer(s *settings, store *cache.Cache, started time.Time, logger *slog.
 		Version:   buildVersion(),
 		StartTime: started,
 		Settings:  settingRows(s),
-		Logger:    logger.With("room", "sqlmap"),
+		SessionDefaults: map[string]string{
+			"statement_timeout":                   milliseconds(s.StatementTimeout),
+			"idle_session_timeout":                milliseconds(s.IdleTimeout),
+			"idle_in_transaction_session_timeout": milliseconds(s.IdleInTransaction),
+		},
+		Logger: logger.With("room", "sqlmap"),
 	})
 	if err != nil {
 		return nil, err
@@ -45,6 +51,8 @@ func newServer(s *settings, store *cache.Cache, started time.Time, logger *slog.
 		Limits:     s.wireLimits(),
 	})
 }
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // settingRows are the settings for cache_settings.
 func settingRows(s *settings) []sqlmap.SettingRow {
