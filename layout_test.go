@@ -42,6 +42,9 @@ var rooms = map[string][]string{
 	"sqlmap": {"pgcache/cache", "pgcache/pgwire", "pgcache/sqlmap/...", "github.com/pganalyze/pg_query_go/v5/...",
 		"google.golang.org/protobuf/...", // pg_query's parse tree is made of protobuf messages
 	},
+	"sqlmap/catalog/generate": {"pgcache/sqlmap/...",
+		"github.com/jackc/pgx/v5/pgconn", // reads a running PostgreSQL; not linked into the product
+	},
 	"cmd/pgcache": {"pgcache/cache", "pgcache/l2", "pgcache/pgwire", "pgcache/pgwire/scram", "pgcache/sqlmap", "golang.org/x/term",
 		"github.com/alecthomas/kong", "gopkg.in/yaml.v3", "github.com/dustin/go-humanize"},
 	"e2e":              {"pgcache/e2e/realpostgres", "pgcache/e2e/nearcache", "github.com/jackc/pgx/v5/..."},
@@ -283,6 +286,9 @@ func packageVariables(files []*file) map[string]*ast.ValueSpec {
 			}
 			for _, s := range group.Specs {
 				spec := s.(*ast.ValueSpec)
+				if spec.Values == nil && isEmbedded(group) {
+					continue // the compiler sets it
+				}
 				for _, name := range spec.Names {
 					if name.Name != "_" {
 						variables[name.Name] = spec
@@ -292,6 +298,11 @@ func packageVariables(files []*file) map[string]*ast.ValueSpec {
 		}
 	}
 	return variables
+}
+
+// isEmbedded reports a variable with a go:embed directive.
+func isEmbedded(group *ast.GenDecl) bool {
+	return group.Doc != nil && slices.ContainsFunc(group.Doc.List, func(c *ast.Comment) bool { return strings.HasPrefix(c.Text, "//go:embed ") })
 }
 
 // changed finds where a package variable is assigned to, counted up or has its address

@@ -63,6 +63,7 @@ const (
 	CodeInsufficientPrivilege      Code = "42501"
 	CodeSyntaxError                Code = "42601"
 	CodeInvalidColumnReference     Code = "42P10"
+	CodeInvalidName                Code = "42602"
 	CodeDuplicateColumn            Code = "42701"
 	CodeAmbiguousColumn            Code = "42702"
 	CodeUndefinedColumn            Code = "42703"

@@ -9,6 +9,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
+	"pgcache/sqlmap/catalog"
 )
 
 // Config is what a Handler is made of. Cache is required.
@@ -68,9 +69,6 @@ func (l Limits) withDefaults() (Limits, error) {
 	return l, nil
 }
 
-// postgresVersion is the version of PostgreSQL whose behaviour clients may expect.
-const postgresVersion = "17.0"
-
 // Handler implements pgwire.Handler.
 type Handler struct {
 	config Config
@@ -112,7 +110,7 @@ func New(cfg Config) (*Handler, error) {
 }
 
 func (h *Handler) serverVersion() string {
-	return fmt.Sprintf("%s (pgcache %s)", postgresVersion, h.config.Version)
+	return fmt.Sprintf("%s (pgcache %s)", catalog.PostgresVersion, h.config.Version)
 }
 
 // NewSession begins a session with the settings of the startup packet. Unknown ones are

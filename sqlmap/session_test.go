@@ -186,7 +186,7 @@ func TestReportedSettings(t *testing.T) {
 		"application_name": "", "client_encoding": "UTF8", "DateStyle": "ISO, MDY", "default_transaction_read_only": "off",
 		"in_hot_standby": "off", "integer_datetimes": "on", "IntervalStyle": "postgres", "is_superuser": "on",
 		"scram_iterations": "4096", "search_path": `"$user", public`, "server_encoding": "UTF8",
-		"server_version": "17.0 (pgcache 0.1.0)", "session_authorization": "me", "standard_conforming_strings": "on", "TimeZone": "UTC",
+		"server_version": "17.12 (pgcache 0.1.0)", "session_authorization": "me", "standard_conforming_strings": "on", "TimeZone": "UTC",
 	}
 	if got := report(); !maps.Equal(got, want) {
 		t.Errorf("at first: %v, want %v", got, want)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pgcache/pgwire"
+	"pgcache/sqlmap/catalog"
 	"pgcache/sqlmap/types"
 )
 
@@ -51,7 +52,7 @@ func variables(serverVersion string) []variable {
 		{name: "search_path", initial: `"$user", public`, isReported: true, description: "Accepted; everything is in schema public."},
 		{name: "server_encoding", initial: "UTF8", isReported: true, isReadOnly: true, description: "The server's character set."},
 		{name: "server_version", initial: serverVersion, isReported: true, isReadOnly: true, description: "The version of PostgreSQL that is spoken."},
-		{name: "server_version_num", initial: "170000", isReadOnly: true, description: "The same as a number."},
+		{name: "server_version_num", initial: strconv.Itoa(catalog.PostgresVersionNumber), isReadOnly: true, description: "The same as a number."},
 		{name: "session_authorization", isReported: true, isReadOnly: true, description: "The session's user."},
 		{name: "standard_conforming_strings", initial: "on", isReported: true, check: oneOf("on"), hint: "Backslashes in plain strings are always taken literally.", description: "Backslashes in plain strings are literal."},
 		{name: "statement_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long a statement may run; 0: for ever."},

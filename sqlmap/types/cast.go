@@ -46,7 +46,7 @@ func CastContext(from, to OID) Context {
 func textContext(from, to OID) Context {
 	switch {
 	case from.IsText() && to.IsText():
-		if to == Name || to == BPChar && from == Name {
+		if from == Name && to != Text {
 			return Assignment
 		}
 		return Implicit

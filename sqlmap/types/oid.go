@@ -211,7 +211,7 @@ func newRegistry() *registry {
 			continue
 		}
 		array := &Type{t.Array, t.Name + "[]", "_" + t.Internal, -1, CategoryArray, 0, t.OID}
-		if t.OID == Record || t.OID == Cstring {
+		if t.OID == Record {
 			array.Category = CategoryPseudo
 		}
 		r.byOID[array.OID] = array

@@ -1,0 +1,38 @@
+package catalog
+
+import (
+	_ "embed"
+	"strings"
+)
+
+// keywords.txt has a line a keyword: the word, its kind (U unreserved, C may be a column,
+// T may be a type or function, R reserved), and whether it may be a label without AS.
+//
+//go:embed keywords.txt
+var keywordLines string
+
+// Keyword is a word of SQL.
+type Keyword struct {
+	Word    string
+	Kind    byte
+	IsLabel bool
+}
+
+// Keywords lists the words of SQL.
+func Keywords() []Keyword {
+	var list []Keyword
+	for line := range strings.Lines(keywordLines) {
+		fields := strings.Fields(line)
+		list = append(list, Keyword{fields[0], fields[1][0], fields[2] == "t"})
+	}
+	return list
+}
+
+// isKeyword reports words that must be in quotes to be a name.
+func isKeyword(name string) bool {
+	_, after, found := strings.Cut(keywordLines, "\n"+name+" ")
+	if !found {
+		after, found = strings.CutPrefix(keywordLines, name+" ")
+	}
+	return found && after[0] != 'U'
+}
