@@ -18,7 +18,7 @@ import (
 // accepting connections fails.
 func (m *Main) serve(ctx context.Context, s *settings) error {
 	logger := s.logger(m.Stderr)
-	boundHeap(m.Env)
+	defer boundHeap(m.Env)()
 	started := time.Now()
 	store, err := openCache(s, logger)
 	if err != nil {
