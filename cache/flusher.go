@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -158,7 +159,7 @@ func (f *flusher) isIdle() bool {
 
 // flush writes keys to the tier in as many commits as their bytes need. On error the rest
 // is queued again.
-func (f *flusher) flush(ctx context.Context, keys []dirtyKey) error {
+func (f *flusher) flush(ctx context.Context, keys []dirtyKey) (failed error) {
 	for len(keys) > 0 {
 		var (
 			taken []flushing
@@ -183,20 +184,22 @@ func (f *flusher) flush(ctx context.Context, keys []dirtyKey) error {
 			continue
 		}
 		err := f.cache.saveAndWrite(ctx, ops, sync)
-		if err != nil {
-			err = f.cache.tierError("write", err)
-		}
 		for i := range taken {
-			taken[i].settle(&ops[i], err)
+			opErr := cmp.Or(err, ops[i].Err)
+			if opErr != nil {
+				opErr = f.cache.tierError("write", opErr)
+				failed = opErr
+			}
+			taken[i].settle(&ops[i], opErr)
 		}
 		if err != nil {
 			for _, key := range keys {
 				key.shard.requeue(key.hash)
 			}
-			return err
+			return failed
 		}
 	}
-	return nil
+	return failed
 }
 
 // saveAndWrite writes ops, after making up for flushes of their namespaces that failed.

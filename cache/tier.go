@@ -120,6 +120,9 @@ type TierOp struct {
 	// Rejected reports that a put was not stored because the tier is full or degraded.
 	// An older record of the key is gone all the same.
 	Rejected bool
+	// Err says that this op failed, although Write as a whole did not: a delete that was to
+	// be durable and cannot be at the moment. Whether it was done is unknown.
+	Err error
 }
 
 // TierState is what a tier remembers at open.
@@ -146,7 +149,8 @@ type TierStats struct {
 	CompressedBytes    int64 // the same after compression
 	CompressionSkipped int64 // payloads stored raw by rule
 	FilterBytes        int64 // memory held by Bloom filters, if known
-	Degraded           bool  // writes fail; reads may still work
+	Degraded           bool  // puts are rejected or fail; reads may still work
+	DegradedReason     string
 }
 
 // Tier is the durable tier below L1. Implementations are safe for concurrent use, with

@@ -29,6 +29,8 @@ type request struct {
 	// done receives the outcome if the caller waits for it.
 	done chan error
 
+	sheddable bool // the caller has another way and does not wait long
+
 	sync  bool  // the caller waits until it is durable
 	alone bool  // changes what later requests of the same group would see
 	ops   int   // bounds the group
@@ -65,12 +67,16 @@ func (r *request) abandon() {
 // then happen or not, but memory lent by the caller is no longer read.
 // REQUIRES: between s.enter and s.leave, or from the store's own goroutines.
 func (s *Store) submit(ctx context.Context, r *request) error {
-	if s.logWaits.Load() > 0 {
+	if s.health.logWaits.Load() > 0 {
 		return ErrDiskFull
 	}
 	r.sync = r.sync && !isOff(ctx)
 	r.done = make(chan error, 1)
-	timeout := time.NewTimer(s.cfg.WriteTimeout)
+	wait, late := s.cfg.WriteTimeout, ErrWriteTimeout
+	if r.sheddable && s.cfg.StallAfter < wait {
+		wait, late = s.cfg.StallAfter, ErrStalled
+	}
+	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	select {
 	case s.requests <- r:
@@ -79,7 +85,7 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	case <-s.broken:
 		return s.degradedError()
 	case <-timeout.C:
-		return ErrWriteTimeout
+		return late
 	}
 	var err error
 	select {
@@ -90,7 +96,7 @@ func (s *Store) submit(ctx context.Context, r *request) error {
 	case <-s.broken:
 		err = s.degradedError()
 	case <-timeout.C:
-		err = ErrWriteTimeout
+		err = late
 	}
 	r.abandon()
 	select {
@@ -245,7 +251,7 @@ func (g *group) commit(sync bool) (err error) {
 	if !sync && g.batch.Empty() {
 		return g.batch.Close()
 	}
-	if err := s.db.Apply(g.batch, options); err != nil {
+	if err := s.apply(g.batch, options); err != nil {
 		return fmt.Errorf("l2: commit: %w", err)
 	}
 	s.unsynced.Store(!sync)

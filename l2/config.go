@@ -38,6 +38,10 @@ type Config struct {
 	// 30 s.
 	WriteTimeout time.Duration
 
+	// StallAfter is how long a write waits for the committer before the cache goes on without
+	// the disk. Pebble stalls for a second or two when it is written to without pause. 5 s.
+	StallAfter time.Duration
+
 	// CloseTimeout bounds Close, likewise: what is not finished by then is left to recovery
 	// at the next open. 30 s.
 	CloseTimeout time.Duration
@@ -75,6 +79,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.CompressMinGainPct, 5)
 	defaultTo(&c.SyncInterval, time.Second)
 	defaultTo(&c.WriteTimeout, 30*time.Second)
+	defaultTo(&c.StallAfter, 5*time.Second)
 	defaultTo(&c.CloseTimeout, 30*time.Second)
 	defaultTo(&c.FreeBytesMin, 512<<20)
 	defaultTo(&c.TickInterval, time.Second)
@@ -114,6 +119,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("l2: CompressMinGainPct is %d, must be 0 to 99", c.CompressMinGainPct)
 	case c.WriteTimeout < 0:
 		return fmt.Errorf("l2: WriteTimeout is %v, must not be negative", c.WriteTimeout)
+	case c.StallAfter < 0:
+		return fmt.Errorf("l2: StallAfter is %v, must not be negative", c.StallAfter)
 	case c.CloseTimeout < 0:
 		return fmt.Errorf("l2: CloseTimeout is %v, must not be negative", c.CloseTimeout)
 	case c.TickInterval < 0:

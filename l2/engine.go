@@ -42,7 +42,10 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      logger,
 		EventListener: &pebble.EventListener{
-			BackgroundError: func(err error) { logger.Errorf("background work: %v", err) },
+			BackgroundError: func(err error) {
+				s.health.background.Store(&backgroundFailure{err.Error(), s.cfg.Now()})
+				logger.Errorf("background work: %v", err)
+			},
 			// Pebble's default is to end the process.
 			DataCorruption: func(info pebble.DataCorruptionInfo) { logger.Errorf("%v", info) },
 			DiskSlow:       func(info pebble.DiskSlowInfo) { logger.Errorf("slow disk: %v", info) },

@@ -33,7 +33,7 @@ const (
 
 // makeRoom evicts until need bytes are free, as far as there is something to evict.
 func (s *Store) makeRoom(need int64) {
-	if need == 0 || s.diskFull.Load() {
+	if need == 0 || s.health.lowSpace.Load() {
 		return
 	}
 	need = min(need, s.cfg.BytesMax)

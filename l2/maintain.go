@@ -35,11 +35,13 @@ func (s *Store) maintainLoop() {
 
 // tick does all periodic work once, each kind in bounded steps.
 func (s *Store) tick() {
-	if s.degradedError() != nil {
-		return
-	}
 	s.watchDisk()
+	s.logHealth()
+	if s.unwritable() != nil {
+		return // all that follows would wait
+	}
 	now := s.cfg.Now()
+	s.step("forget what is hidden", s.writeMarks)
 	s.step("sync", func(ctx context.Context) error {
 		if s.cfg.SyncInterval < 0 || !s.unsynced.Load() {
 			return nil
@@ -76,14 +78,14 @@ func (s *Store) watchDisk() {
 		return // not known on this file system
 	}
 	floor := uint64(s.cfg.FreeBytesMin)
-	full := s.diskFull.Load()
+	full := s.health.lowSpace.Load()
 	switch {
 	case !full && usage.AvailBytes < floor:
-		s.diskFull.Store(true)
+		s.health.lowSpace.Store(true)
 		s.cfg.Logger.Error("l2: the disk is nearly full, new records are rejected",
 			"free_bytes", usage.AvailBytes, "free_bytes_min", floor)
 	case full && usage.AvailBytes >= floor+floor/8:
-		s.diskFull.Store(false)
+		s.health.lowSpace.Store(false)
 		s.cfg.Logger.Info("l2: the disk has room again", "free_bytes", usage.AvailBytes)
 	}
 }
@@ -92,7 +94,7 @@ func (s *Store) watchDisk() {
 // filled the disk, space returns and new records replace old ones.
 func (s *Store) displace(ctx context.Context) error {
 	rejected := min(s.rejectedBytes.Swap(0), displaceBytesMax)
-	if !s.diskFull.Load() || rejected == 0 {
+	if !s.health.lowSpace.Load() || rejected == 0 {
 		return nil
 	}
 	return s.submit(ctx, &request{evict: rejected, emit: func(*group) error { return nil }})

@@ -77,7 +77,7 @@ func (s *Store) open() error {
 	s.files = newPayloadFiles(s.cfg.FS, s.cfg.Dir, s.cfg.Logger)
 	s.cfg.FS = &guardFS{
 		FS: s.cfg.FS, fatal: s.degrade, background: s.background, retryEvery: s.cfg.TickInterval,
-		full: &s.logWaits, armed: &s.armed,
+		full: &s.health.logWaits, armed: &s.armed,
 	}
 	d := directory{fs: s.cfg.FS, path: s.cfg.Dir}
 	marker, err := d.inspect()

@@ -25,7 +25,7 @@ func (s *Store) Get(ctx context.Context, ns cache.NamespaceID, key []byte, withV
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	if s.usage.of(ns) == nil {
+	if s.usage.of(ns) == nil || s.health.blind.Load() {
 		s.counters.negativeSkips.Add(1)
 		return false, nil
 	}
@@ -33,9 +33,11 @@ func (s *Store) Get(ctx context.Context, ns cache.NamespaceID, key []byte, withV
 	defer s.lookupKeys.Put(keys)
 	keys.record = appendRecordKey(keys.record[:0], ns, key)
 
+	// Taken before the record is read: a mark may be written and forgotten meanwhile.
+	mark := s.marks.of(keys.record)
 	h, found, err := s.getRecord(keys, withValue, dst)
 	switch {
-	case err == nil && !found:
+	case err == nil && (!found || h.seq < mark):
 		return false, nil
 	case err == nil:
 		dst.Namespace, dst.Key, dst.Seq = ns, key, h.seq
@@ -190,7 +192,7 @@ func (s *Store) MayContain(ns cache.NamespaceID, key []byte) bool {
 		return false
 	}
 	defer s.leave()
-	if s.usage.of(ns) == nil {
+	if s.usage.of(ns) == nil || s.health.blind.Load() {
 		s.counters.negativeSkips.Add(1)
 		return false
 	}

@@ -20,15 +20,16 @@ func (s *Store) ScanPrefix(ctx context.Context, ns cache.NamespaceID, prefix []b
 		return err
 	}
 	defer s.leave()
-	if s.usage.of(ns) == nil {
+	if s.usage.of(ns) == nil || s.health.blind.Load() {
 		return nil
 	}
+	hidden := s.marks.snapshot()
 	lower := appendRecordKey(nil, ns, prefix)
 	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: appendSuccessor(nil, lower)})
 	if err != nil {
 		return fmt.Errorf("l2: scan prefix: %w", err)
 	}
-	err = s.scanRecords(ctx, iter, visit)
+	err = s.scanRecords(ctx, iter, hidden, visit)
 	if err = errors.Join(err, iter.Close()); err != nil {
 		return fmt.Errorf("l2: scan prefix: %w", err)
 	}
@@ -36,7 +37,7 @@ func (s *Store) ScanPrefix(ctx context.Context, ns cache.NamespaceID, prefix []b
 }
 
 // scanRecords visits the m rows within the iterator's bounds.
-func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, visit func(*cache.Record) bool) error {
+func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, hidden map[string]cache.Sequence, visit func(*cache.Record) bool) error {
 	var record cache.Record
 	seen := 0
 	for valid := iter.First(); valid; valid = iter.Next() {
@@ -50,6 +51,9 @@ func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, visit fu
 		h, err := decodeHeader(iter.Key(), row)
 		if err != nil {
 			s.removeDamaged(iter.Key(), h.seq, err)
+			continue
+		}
+		if h.seq < hidden[string(iter.Key())] {
 			continue
 		}
 		h.describe(iter.Key(), &record)
@@ -76,6 +80,10 @@ func (s *Store) ScanLabel(ctx context.Context, label cache.Label, visit func(*ca
 		return err
 	}
 	defer s.leave()
+	if s.health.blind.Load() {
+		return nil
+	}
+	hidden := s.marks.snapshot()
 	namespaces := []cache.NamespaceID{label.Namespace}
 	if label.Namespace == 0 {
 		namespaces = s.usage.generations()
@@ -90,7 +98,7 @@ func (s *Store) ScanLabel(ctx context.Context, label cache.Label, visit func(*ca
 	if err != nil {
 		return fmt.Errorf("l2: scan label: %w", errors.Join(err, index.Close()))
 	}
-	scan := labelScan{s: s, index: index, records: records, label: label, visit: visit}
+	scan := labelScan{s: s, index: index, records: records, label: label, hidden: hidden, visit: visit}
 	for _, ns := range namespaces {
 		if s.usage.of(ns) == nil {
 			continue
@@ -110,6 +118,7 @@ type labelScan struct {
 	s              *Store
 	index, records *pebble.Iterator
 	label          cache.Label
+	hidden         map[string]cache.Sequence
 	visit          func(*cache.Record) bool
 	lower, upper   []byte
 	recordKey      []byte
@@ -142,7 +151,7 @@ func (l *labelScan) namespace(ctx context.Context, ns cache.NamespaceID) (bool, 
 			l.s.removeDamaged(l.recordKey, h.seq, err)
 			continue
 		}
-		if !h.attrs.HasLabel(l.label.Kind, l.label.Text) {
+		if h.seq < l.hidden[string(l.recordKey)] || !h.attrs.HasLabel(l.label.Kind, l.label.Text) {
 			continue
 		}
 		h.describe(l.recordKey, &l.record)

@@ -34,6 +34,8 @@ type Store struct {
 	snapshots     snapshots
 	notifier      *notifier
 	counters      counters
+	health        health
+	marks         marks
 
 	highWater, lowWater int64
 
@@ -44,8 +46,6 @@ type Store struct {
 	sweepSlices int // sweepSlicesPerTick, less in tests
 	// unsynced says that some commit since the last sync did not ask for one.
 	unsynced      atomic.Bool
-	diskFull      atomic.Bool
-	logWaits      atomic.Int64 // operations on Pebble's log that wait for disk space
 	armed         atomic.Bool  // the guard stops errors on the log
 	rejectedBytes atomic.Int64 // puts rejected since the last tick
 	diskBytes     atomic.Int64
@@ -122,7 +122,7 @@ func (s *Store) Usage(ns cache.NamespaceID) cache.NamespaceUsage {
 // which a filter erred and a block was read: Pebble does not tell. FilterBytes is zero:
 // filters are part of the block cache.
 func (s *Store) Stats() cache.TierStats {
-	c := &s.counters
+	c, reason := &s.counters, s.degradedReason()
 	return cache.TierStats{
 		Entries:            s.usage.total.entries.Load(),
 		BytesInUse:         s.usage.total.bytes.Load(),
@@ -137,7 +137,8 @@ func (s *Store) Stats() cache.TierStats {
 		CompressedRawBytes: c.compressedRawBytes.Load(),
 		CompressedBytes:    c.compressedBytes.Load(),
 		CompressionSkipped: c.compressionSkipped.Load(),
-		Degraded:           s.degradedError() != nil || s.diskFull.Load() || s.logWaits.Load() > 0,
+		Degraded:           reason != "",
+		DegradedReason:     reason,
 	}
 }
 

@@ -41,6 +41,9 @@ func (s *Store) Write(ctx context.Context, ops []cache.TierOp, sync bool) error 
 	if len(ops) == 0 && !sync {
 		return nil
 	}
+	if err := s.unwritable(); err != nil {
+		return s.shed(ops, sync, err)
+	}
 	w := &write{s: s, ops: make([]writeOp, 0, len(ops))}
 	defer w.release()
 	size := 0
@@ -55,9 +58,12 @@ func (s *Store) Write(ctx context.Context, ops []cache.TierOp, sync bool) error 
 	for i := range ops {
 		w.prepare(ctx, &ops[i], sync)
 	}
-	w.request.emit, w.request.sync = w.emit, sync
+	w.request.emit, w.request.sync, w.request.sheddable = w.emit, sync, true
 	defer w.discardFiles()
 	if err := s.submit(ctx, &w.request); err != nil {
+		if isShedding(err) {
+			return s.shed(ops, sync, err)
+		}
 		return fmt.Errorf("l2: write: %w", err)
 	}
 	for i := range ops {
@@ -109,16 +115,18 @@ func (w *write) prepare(ctx context.Context, op *cache.TierOp, sync bool) {
 // prepareFile puts a payload into a file, if its record has a chance to be stored.
 func (w *write) prepareFile(o *writeOp, h *header, stored []byte, sync bool) {
 	s := w.s
-	if s.usage.of(o.ns) == nil || s.diskFull.Load() || fileBytes(h.storedLen) > s.cfg.BytesMax {
+	if s.usage.of(o.ns) == nil || s.health.lowSpace.Load() || fileBytes(h.storedLen) > s.cfg.BytesMax ||
+		s.health.files.reason(s.cfg.Now()) != "" {
 		o.failed = true
 		return
 	}
 	id, err := s.files.write(h.seq, stored, sync)
 	if err != nil {
 		o.failed = true
-		s.cfg.Logger.Error("l2: a payload was not stored", "bytes", len(stored), "error", err)
+		s.health.files.failed(s.cfg.Now(), err)
 		return
 	}
+	s.health.files.succeeded()
 	h.file, o.hasFile = id.number, true
 }
 
@@ -200,7 +208,7 @@ func (w *write) emitPut(g *group, o *writeOp, old *header, damaged bool) error {
 	if old != nil {
 		held = old.size(len(key))
 	}
-	if o.failed || w.s.diskFull.Load() || w.s.usage.total.bytes.Load()+g.bytes-held+size > w.s.cfg.BytesMax {
+	if o.failed || w.s.health.lowSpace.Load() || w.s.usage.total.bytes.Load()+g.bytes-held+size > w.s.cfg.BytesMax {
 		o.rejected = true
 		g.rejections++
 		g.rejectedBytes += size

@@ -1,0 +1,110 @@
+package l2
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"pgcache/cache"
+)
+
+// marksBytesMax bounds the memory of marks: some hundred thousand keys.
+const (
+	marksBytesMax     = 16 << 20
+	markOverheadBytes = 64
+)
+
+// marks are records that must not be read any more although they are still stored: those
+// that a put or delete would have replaced had the disk taken it. Each says that what the
+// key holds below a sequence is hidden. They are written as deletes once writes work.
+type marks struct {
+	count atomic.Int64 // so that readers pass by without a lock while there are none
+	mu    struct {
+		sync.RWMutex
+		seqs  map[string]cache.Sequence // by m key
+		bytes int
+	}
+}
+
+// add hides what the keys of ops hold, or hides nothing and returns false if there are too
+// many marks already.
+func (m *marks) add(ops []cache.TierOp) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.seqs == nil {
+		m.mu.seqs = make(map[string]cache.Sequence)
+	}
+	need := 0
+	for i := range ops {
+		need += recordKeyOffset + len(ops[i].Record.Key) + markOverheadBytes
+	}
+	if m.mu.bytes+need > marksBytesMax {
+		return false
+	}
+	var key []byte
+	for i := range ops {
+		r := &ops[i].Record
+		key = appendRecordKey(key[:0], r.Namespace, r.Key)
+		// Not below the write's own sequence but at it: it may be in the committer's hands
+		// already, and then its caller must not find it there after a delete that thought
+		// it had not been stored.
+		seq := r.Seq + 1
+		old, ok := m.mu.seqs[string(key)]
+		if !ok {
+			m.mu.bytes += len(key) + markOverheadBytes
+		}
+		m.mu.seqs[string(key)] = max(old, seq)
+	}
+	m.count.Store(int64(len(m.mu.seqs)))
+	return true
+}
+
+// of returns the sequence below which a record is hidden; 0: it is not.
+func (m *marks) of(recordKey []byte) cache.Sequence {
+	if m.count.Load() == 0 {
+		return 0
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.mu.seqs[string(recordKey)]
+}
+
+// snapshot is all marks, nil if there are none.
+func (m *marks) snapshot() map[string]cache.Sequence {
+	if m.count.Load() == 0 {
+		return nil
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return maps.Clone(m.mu.seqs)
+}
+
+// some returns up to n marks.
+func (m *marks) some(n int) map[string]cache.Sequence {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	list := make(map[string]cache.Sequence, min(n, len(m.mu.seqs)))
+	for key, seq := range m.mu.seqs {
+		if len(list) == n {
+			break
+		}
+		list[key] = seq
+	}
+	return list
+}
+
+// done forgets marks whose deletes are committed, unless they were raised meanwhile.
+func (m *marks) done(list map[string]cache.Sequence) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, seq := range list {
+		if m.mu.seqs[key] == seq {
+			delete(m.mu.seqs, key)
+			m.mu.bytes -= len(key) + markOverheadBytes
+		}
+	}
+	if len(m.mu.seqs) == 0 {
+		m.mu.seqs = nil
+	}
+	m.count.Store(int64(len(m.mu.seqs)))
+}
