@@ -289,7 +289,9 @@ func writeErrorCase(t *testing.T, n int32) {
 				}
 			}
 		}
-		failed = failed || !stored
+		if failed = failed || !stored; !stored {
+			unsynced[key] = i
+		}
 		var r cache.Record
 		ok, err := s.Get(context.Background(), testNS, []byte(key), true, &r)
 		if err == nil && ok && (string(r.Value) != string(value(int(r.Seq-1))) || ops[0].Rejected || stored && r.Seq != sequence(i)) {
@@ -312,7 +314,7 @@ func writeErrorCase(t *testing.T, n int32) {
 		var r cache.Record
 		ok, err := s.Get(context.Background(), testNS, []byte(key), true, &r)
 		if !ok && unsynced[key] > at {
-			continue // overwritten, and the file of that was not synced: a miss
+			continue // overwritten, and the file of that failed or was not synced: a miss
 		}
 		if err != nil || !ok || int(r.Seq) < at+1 || string(r.Value) != string(value(int(r.Seq-1))) {
 			t.Errorf("%s: acknowledged as durable at %d, found %v %d %v", key, at+1, ok, r.Seq, err)

@@ -1,0 +1,118 @@
+package l2_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"pgcache/cache"
+	"pgcache/l2"
+)
+
+// With a disk that is full, or broken for good, below it, the cache goes on in memory: puts
+// and gets work, more of them than its write buffer holds, deletes say that they are not
+// durable but hide the value, and nothing older appears. With space back it is all durable.
+func TestCacheOnFailingDisk(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		cause    error
+		recovers bool
+	}{{"full", syscall.ENOSPC, true}, {"broken", syscall.EIO, false}} {
+		t.Run(tc.name, func(t *testing.T) {
+			if os.Getenv("L2_FAULT") == "" {
+				// What Pebble leaves behind must not count as our leak.
+				child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+				child.Env = append(os.Environ(), "L2_FAULT=1")
+				if out, err := child.CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%.4000s", err, out)
+				}
+				return
+			}
+			var on atomic.Bool
+			mem := vfs.NewCrashableMem()
+			fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+					return tc.cause
+				}
+				return nil
+			}))
+			tier, err := l2.Open(l2.Config{
+				Dir: "data", FS: fs, BytesMax: 64 << 20, TickInterval: 5 * time.Millisecond, FileMinBytes: 8 << 10,
+				MemTableBytes: 64 << 10, CloseTimeout: time.Second, StallAfter: 300 * time.Millisecond,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := cache.Open(cache.Config{L1BytesMax: 2 << 20, Tier: tier})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := context.Background()
+			for i := range 100 {
+				putOne(ctx, t, c, "a", fmt.Sprint(i), "old")
+			}
+			if err := c.Sync(ctx); err != nil {
+				t.Fatal(err)
+			}
+			on.Store(true)
+			value := func(i int) string { return fmt.Sprintf("%0*d", 5000+i%2*5000, i) }
+			for i := range 2000 { // ten times what memory holds
+				key := fmt.Sprint(i % 100)
+				putOne(ctx, t, c, "a", key, value(i))
+				if got := readOne(t, c, "a", key); got != value(i) {
+					t.Fatalf("put %d is not readable: %.10q", i, got)
+				}
+			}
+			for i := range 100 {
+				if got := readOne(t, c, "a", fmt.Sprint(i)); got == "old" {
+					t.Fatalf("key %d: an older value appears", i)
+				}
+			}
+			for i := range 20 {
+				_, err := c.Invalidate(ctx, cache.K("a", fmt.Sprint(i)))
+				if err != nil && !errors.Is(err, cache.ErrTierIO) {
+					t.Fatal(err)
+				}
+				if got := readOne(t, c, "a", fmt.Sprint(i)); got != "-" {
+					t.Fatalf("deleted key %d: %.10q", i, got)
+				}
+			}
+			if st := c.Stats().Tier; !st.Degraded || st.DegradedReason == "" {
+				t.Errorf("the tier does not say that it is degraded")
+			}
+			on.Store(false)
+			if !tc.recovers {
+				_ = c.Close(ctx)
+				return
+			}
+			for deadline := time.Now().Add(20 * time.Second); c.Stats().Tier.Degraded || c.Stats().DirtyBytes > 0; runtime.Gosched() {
+				if time.Now().After(deadline) {
+					t.Fatalf("it does not recover: %+v", c.Stats().Tier)
+				}
+			}
+			putOne(ctx, t, c, "a", "50", "new")
+			if err := c.Sync(ctx); err != nil {
+				t.Fatal(err)
+			}
+			crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+			closeCache(t, c)
+			c = openCache(t, crashed)
+			for i := range 100 {
+				if got := readOne(t, c, "a", fmt.Sprint(i)); got == "old" || i < 20 && got != "-" || i == 50 && got != "new" {
+					t.Errorf("after a crash key %d is %.10q", i, got)
+				}
+			}
+			closeCache(t, c)
+		})
+	}
+}
