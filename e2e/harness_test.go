@@ -105,7 +105,7 @@ func (l *transcript) wait(t testing.TB, text string) {
 
 // command prepares the server with arguments, in an environment without PGCACHE_ settings.
 func command(args ...string) *exec.Cmd {
-	c := exec.Command(binary, append([]string{"serve", "--listen=127.0.0.1:0", "--log-format=json"}, args...)...)
+	c := exec.Command(binary, append([]string{"serve", "--log-format=json"}, withListen(args)...)...)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "PGCACHE_") {
 			c.Env = append(c.Env, v)
@@ -225,4 +225,14 @@ func run(t testing.TB, stdin, name string, args ...string) (stdout, stderr strin
 		t.Fatalf("%s cannot be run: %v (make deps installs it)", name, err)
 	}
 	return out.String(), errs.String(), err
+}
+
+// withListen adds a free port of loopback, unless the arguments say where to listen.
+func withListen(args []string) []string {
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "--listen=") {
+			return args
+		}
+	}
+	return append([]string{"--listen=127.0.0.1:0"}, args...)
 }

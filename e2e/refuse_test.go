@@ -56,7 +56,7 @@ func TestRefusedSettings(t *testing.T) {
 		code int
 		want []string
 	}{
-		{[]string{"--listen=0.0.0.0:0"}, 2, []string{"authentication is not available yet", "127.0.0.1"}},
+		{[]string{"--listen=0.0.0.0:0"}, 2, []string{"without authentication", "127.0.0.1"}},
 		{[]string{"--l1-bytes=many"}, 2, []string{"l1-bytes", "256MiB"}},
 		{[]string{"--nonsense"}, 2, []string{"--nonsense"}},
 		{[]string{"--config=/nonexistent.yaml"}, 2, []string{"/nonexistent.yaml"}},

@@ -14,12 +14,14 @@ import (
 // start takes a connection from its first byte to its first ReadyForQuery. The client has
 // Limits.Authentication for that.
 func (c *conn) start() error {
-	deadline := time.Now().Add(c.server.limits.Authentication)
-	if c.socket.SetDeadline(deadline) != nil {
+	patience := c.server.limits.Authentication
+	if c.socket.SetDeadline(time.Now().Add(patience)) != nil {
 		return errClosed
 	}
-	if c.server.draining() {
-		return errShuttingDown()
+	if c.server.draining() { // looked at after the deadline is set, which may have undone Shutdown's
+		if c.socket.SetDeadline(time.Now().Add(min(patience, lateStartupTime))) != nil {
+			return errClosed
+		}
 	}
 	packet, err := c.firstPacket()
 	if err != nil {

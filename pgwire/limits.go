@@ -151,6 +151,10 @@ const (
 	wrongKeysMax    = 8
 	wrongKeysWindow = time.Second
 
+	// lateStartupTime is what a client that comes during a shutdown has to say what it wants,
+	// so that it can be told why not.
+	lateStartupTime = 2 * time.Second
+
 	// endWriteTime is how long a session that is ended by others may take to write out what
 	// it has begun, and the reason.
 	endWriteTime = 5 * time.Second

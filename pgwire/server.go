@@ -57,13 +57,15 @@ type Server struct {
 		state     serverState
 		listeners map[net.Listener]struct{}
 		conns     map[*conn]connState
+		early     int // clients that are not late
 		starting  int
 		admitted  int
 		byUser    map[string]int // admitted
 		byAddress map[string]int // all
 	}
-	// stop is closed when state leaves serving.
-	stop chan struct{}
+	// stop is closed when state leaves serving, drained when the clients from before are gone.
+	stop    chan struct{}
+	drained chan struct{}
 }
 
 type serverState int
@@ -79,6 +81,7 @@ type connState struct {
 	user      string // once admitted
 	address   string
 	processID uint32
+	late      bool // came while draining: to be told, not waited for
 }
 
 // NewServer makes a server that is ready to Serve.
@@ -97,6 +100,7 @@ func NewServer(config Config) (*Server, error) {
 		limits:    config.Limits.withDefaults(),
 		pool:      newBufferPool(),
 		stop:      make(chan struct{}),
+		drained:   make(chan struct{}),
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -171,13 +175,17 @@ func (s *Server) ServeAccess(ctx context.Context, listener net.Listener, access 
 func (s *Server) begin(socket net.Conn, access Access) {
 	address := addressOf(socket)
 	s.mu.Lock()
-	if s.mu.state != serving || s.mu.starting >= s.limits.Starting || s.mu.byAddress[address] >= s.limits.AddressConnections+refusedPerAddressMax {
+	if s.mu.state == closed || s.mu.starting >= s.limits.Starting || s.mu.byAddress[address] >= s.limits.AddressConnections+refusedPerAddressMax {
 		s.mu.Unlock()
 		socket.Close()
 		return
 	}
 	c := newConn(s, socket, access)
-	s.mu.conns[c] = connState{address: address}
+	late := s.mu.state == draining
+	s.mu.conns[c] = connState{address: address, late: late}
+	if !late {
+		s.mu.early++
+	}
 	s.mu.starting++
 	s.mu.byAddress[address]++
 	s.conns.Add(1)
@@ -274,6 +282,21 @@ func (s *Server) forget(c *conn) {
 	if state.processID != 0 {
 		s.keys.remove(state.processID)
 	}
+	if !state.late {
+		s.mu.early--
+		s.noteDrainedLocked()
+	}
+}
+
+// noteDrainedLocked REQUIRES: s.mu held.
+func (s *Server) noteDrainedLocked() {
+	if s.mu.state == draining && s.mu.early == 0 {
+		select {
+		case <-s.drained:
+		default:
+			close(s.drained)
+		}
+	}
 }
 
 // draining reports that the server wants connections to end.
@@ -286,25 +309,21 @@ func (s *Server) draining() bool {
 	}
 }
 
-// Shutdown stops accepting, ends each connection as soon as it is idle outside a transaction
-// block, and waits for that. When ctx ends it closes the rest by force and returns ctx's error.
+// Shutdown ends each connection as soon as it is idle outside a transaction block, and waits
+// for that. Clients that come meanwhile are told why they cannot (57P03). When ctx ends it
+// closes the rest by force and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range s.leave(draining) {
 		c.wake() // all that do not wait look at draining before they do
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.conns.Wait()
-	}()
 	var err error
 	select {
-	case <-done:
+	case <-s.drained:
+	case <-s.baseContext.Done(): // by Close
 	case <-ctx.Done():
 		err = fmt.Errorf("pgwire: shutdown: %w", ctx.Err())
 	}
 	s.Close()
-	<-done
 	return err
 }
 
@@ -320,7 +339,8 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// leave moves to a later state, closes the listeners and returns the connections there are.
+// leave moves to a later state and returns the connections there are. The last state
+// closes the listeners.
 func (s *Server) leave(state serverState) []*conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -328,9 +348,12 @@ func (s *Server) leave(state serverState) []*conn {
 		close(s.stop)
 	}
 	s.mu.state = max(s.mu.state, state)
-	for listener := range s.mu.listeners {
-		listener.Close()
-		delete(s.mu.listeners, listener)
+	s.noteDrainedLocked()
+	if s.mu.state == closed {
+		for listener := range s.mu.listeners {
+			listener.Close()
+			delete(s.mu.listeners, listener)
+		}
 	}
 	conns := make([]*conn, 0, len(s.mu.conns))
 	for c := range s.mu.conns {

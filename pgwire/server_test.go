@@ -325,10 +325,8 @@ func TestShutdown(t *testing.T) {
 	go func() { done <- server.Shutdown(ctx) }()
 	idle.want(idle.answer(), "E(FATAL 57P01) EOF")
 	starting.want(starting.answer(), "E(FATAL 57P03) EOF")
-	if conn, err := net.Dial("tcp", server.address); err == nil {
-		late := newTestClient(t, conn)
-		late.want(late.answer(), "EOF")
-	}
+	late := dialTo(t, server.address)
+	late.want(late.startup(map[string]string{"user": "u"}), "E(FATAL 57P03) EOF")
 	inBlock.want(inBlock.query("SELECT 1"), "T D(1) C(SELECT 1) Z(T)")
 	inBlock.want(inBlock.query("COMMIT"), "C(COMMIT) Z(I)")
 	inBlock.want(inBlock.answer(), "E(FATAL 57P01) EOF")
