@@ -59,7 +59,7 @@ type planner struct {
 // newPlan plans a statement.
 func newPlan(h *Handler, sql string, stmt *pg_query.Node, paramOIDs []uint32, isSimple bool) (*plan, error) {
 	p := &planner{handler: h, sql: sql}
-	p.compiler = scalar.Compiler{Params: scalar.NewParams(paramOIDs), Functions: functions, Rewrite: p.rewriteCall}
+	p.compiler = scalar.Compiler{Params: scalar.NewParams(paramOIDs), Functions: functions, FunctionNames: procedureNames, Rewrite: p.rewriteCall}
 	if isSimple {
 		p.compiler.Params = scalar.NoParams()
 	}

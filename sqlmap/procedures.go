@@ -1,6 +1,9 @@
 package sqlmap
 
 import (
+	"errors"
+	"strings"
+
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
@@ -34,6 +37,8 @@ func outColumn(f *scalar.Function) string {
 		return "flushed"
 	case "cache_put":
 		return "inserted"
+	case "cache_incr":
+		return "value"
 	case "cache_release":
 		return "released"
 	case "cache_touch":
@@ -135,69 +140,21 @@ func procedures(name string) []scalar.Function {
 			})
 	case "cache_put":
 		return cachePut()
+	case "cache_incr":
+		return cacheIncr()
 	}
 	return readProcedures(name)
 }
 
-// putColumns are the arguments of cache_put: blob's writable columns in their order.
-func putColumns() []int {
-	return []int{colNS, colKey, colValue, colMetadata, colTags, colDependencies, colVersion, colPriority,
-		colL1Admission, colTTL, colExpiresAt, colIdleTTL, colStaleTTL, colJitter, colLease}
-}
-
-// cachePut is cache_put(ns, key, value, …): a full replacement. What is not given is reset.
-func cachePut() []scalar.Function {
-	const required = 3
-	columns := putColumns()
-	f := scalar.Function{Name: "cache_put", Returns: types.Bool, Optional: len(columns) - required}
-	for _, c := range columns {
-		f.Args, f.ArgNames = append(f.Args, blobTable[c].oid), append(f.ArgNames, blobTable[c].name)
-	}
-	return procedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
-		if _, err := textArguments(f.Name, args, "ns", "key", "value"); err != nil {
-			return types.Value{}, err
-		}
-		draft := cache.NewDraft(nil)
-		given := uint64(0)
-		for i, c := range columns {
-			if !args[i].IsNull {
-				given |= 1 << c
-			}
-		}
-		for i, c := range columns[2:] {
-			if err := setColumn(&draft, c, args[i+2], given); err != nil {
-				return types.Value{}, err
-			}
-		}
-		key := cache.Key{Namespace: args[0].Bytes, Name: args[1].Bytes}
-		result, err := s.put(e, key, draft)
-		return types.OfBool(err == nil && !result.Existed), err
-	})
-}
-
-// put replaces an entry whatever there is, at once or at the transaction's end.
-func (s *session) put(e *scalar.Env, key cache.Key, draft cache.Draft) (cache.Result, error) {
-	if err := s.grants.checkNamespace(key.Namespace); err != nil {
-		return cache.Result{}, err
-	}
-	if !s.tx.isOpen {
-		return s.handler.cache.Put(e.Ctx, key, &draft)
-	}
-	env, size := cloneEnv(e)
-	draft.Value = types.OfBytes(draft.Value).Clone().Bytes
-	result, _, err := s.buffer(e.Ctx, change{key: key, env: env, bytes: size, // the draft has its own copy
-		apply: func(_ *scalar.Env, _ scalar.Row, d *cache.Draft) (cache.Verdict, error) {
-			*d = draft
-			return cache.Write, nil
-		}})
-	return result, err
-}
+// procedureNames are those that a hint may name.
+var procedureNames = []string{"invalidate_key", "invalidate_prefix", "invalidate_tags", "invalidate_dependencies", "invalidate_namespace",
+	"cache_put", "cache_get", "cache_release", "cache_touch", "cache_incr", "cache_exists", "cache_channel"}
 
 // callStatement is CALL: a SELECT of the function with its OUT column.
 func (p *planner) callStatement(s *pg_query.CallStmt) (*plan, error) {
 	x, f, err := p.compiler.Call(s.Funccall)
 	if err != nil {
-		return nil, err
+		return nil, asProcedure(err)
 	}
 	if procedures(f.Name) == nil {
 		e := pgwire.Errorf(pgwire.CodeWrongObjectType, "%s is not a procedure", f.Name)
@@ -220,4 +177,14 @@ func (p *planner) callStatement(s *pg_query.CallStmt) (*plan, error) {
 		}
 		return outcome{tag: "CALL", rows: &rowList{[][]types.Value{row}}}, nil
 	})}, nil
+}
+
+// asProcedure words the error of an unknown function as PostgreSQL does for CALL.
+func asProcedure(err error) error {
+	var e *pgwire.Error
+	if errors.As(err, &e) && e.Code == pgwire.CodeUndefinedFunction {
+		e.Message = strings.Replace(e.Message, "function", "procedure", 1)
+		e.Hint = strings.Replace(e.Hint, "function", "procedure", 1)
+	}
+	return err
 }

@@ -85,9 +85,13 @@ func checkColumns(columns []int, at int32) error {
 		seen |= 1 << c
 	}
 	if seen&valueColumns == valueColumns {
-		return scalar.At(pgwire.Errorf(pgwire.CodeSyntaxError, "value and value_text are the same payload: give one of them"), at)
+		return scalar.At(errBothPayloads(), at)
 	}
 	return nil
+}
+
+func errBothPayloads() error {
+	return pgwire.Errorf(pgwire.CodeSyntaxError, "value and value_text are the same payload: give one of them")
 }
 
 // setClause plans SET of UPDATE and DO UPDATE.

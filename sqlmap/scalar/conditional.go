@@ -180,6 +180,12 @@ func (c *Compiler) subscript(k *pg_query.A_Indirection) (*Expr, error) {
 		return nil, err
 	}
 	for _, n := range k.Indirection {
+		if field := n.GetString_(); field != nil {
+			if x, err = x.field(field.Sval); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		indices := n.GetAIndices()
 		if indices == nil || indices.IsSlice || x.Type.Elem() == 0 {
 			return nil, Unsupported(x.At, "this subscript is", "Take one element of an array: tags[1].")

@@ -51,6 +51,7 @@ type Expr struct {
 	relation   int
 	usesRow    bool
 	isVolatile bool
+	fields     []types.Field // of a record, where they are known
 }
 
 // Eval computes the expression.
@@ -119,6 +120,8 @@ type Compiler struct {
 	// Functions are looked up before the built-in ones.
 	Functions func(name string) []Function
 
+	// FunctionNames are those that Functions knows and a hint may name.
+	FunctionNames []string
 	// Rewrite may give another expression for a call, one that needs less of the row; nil:
 	// none. It may be nil.
 	Rewrite func(function string, args []*Expr) *Expr

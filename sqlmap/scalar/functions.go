@@ -163,7 +163,7 @@ func (c *Compiler) choose(candidates []Function, name string, k *pg_query.FuncCa
 		}
 	}
 	if best == nil {
-		return nil, nil, undefinedFunction(candidates, name, k, args, names)
+		return nil, nil, c.undefinedFunction(candidates, name, k, args, names)
 	}
 	if isTie {
 		e := pgwire.Errorf(pgwire.CodeAmbiguousFunction, "function %s(%s) is not unique", name, describe(args, names))
@@ -290,7 +290,7 @@ func describe(args []*Expr, names []string) string {
 	return strings.Join(parts, ", ")
 }
 
-func undefinedFunction(candidates []Function, name string, k *pg_query.FuncCall, args []*Expr, names []string) error {
+func (c *Compiler) undefinedFunction(candidates []Function, name string, k *pg_query.FuncCall, args []*Expr, names []string) error {
 	full := strings.Join(Names(k.Funcname), ".")
 	e := pgwire.Errorf(pgwire.CodeUndefinedFunction, "function %s(%s) does not exist", full, describe(args, names))
 	e.Hint = "No function matches the given name and argument types. You might need to add explicit type casts."
@@ -300,8 +300,20 @@ func undefinedFunction(candidates []Function, name string, k *pg_query.FuncCall,
 			signatures[i] = candidates[i].signature()
 		}
 		e.Hint = fmt.Sprintf("There is %s.", strings.Join(signatures, " and "))
+	} else if near := c.nearestFunction(name); near != "" {
+		e.Hint = fmt.Sprintf("Perhaps you meant the function \"%s\".", near)
 	}
 	return At(e, k.Location)
+}
+
+func (c *Compiler) nearestFunction(name string) string {
+	best, nearest := len(name)/3+1, ""
+	for _, known := range c.FunctionNames {
+		if d := Distance(name, known); d < best {
+			best, nearest = d, known
+		}
+	}
+	return nearest
 }
 
 // apply makes the call. args has a nil for each argument left out.
@@ -344,7 +356,28 @@ func (c *Compiler) apply(f *Function, args []*Expr, k *pg_query.FuncCall) *Expr 
 		return run(e, values)
 	}, given...)
 	out.isVolatile = out.isVolatile || f.IsVolatile
+	out.fields = f.Outs
 	return out
+}
+
+// field is (record).name.
+func (x *Expr) field(name string) (*Expr, error) {
+	for i := range x.fields {
+		if x.fields[i].Name != name {
+			continue
+		}
+		return derived(x.fields[i].Type, x.At, func(e *Env) (types.Value, error) {
+			v, err := x.eval(e)
+			if err != nil || v.IsNull {
+				return types.Null(), err
+			}
+			return v.Elems[i], nil
+		}, x), nil
+	}
+	if x.fields == nil {
+		return nil, errorAt(x.At, pgwire.CodeWrongObjectType, "column notation .%s applied to type %s, which is not a composite type", name, x.Type)
+	}
+	return nil, errorAt(x.At, pgwire.CodeUndefinedColumn, "could not identify column \"%s\" in record data type", name)
 }
 
 // valueFunction is CURRENT_USER and its like, which are functions without parentheses.
