@@ -8,7 +8,7 @@ LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
 UNIT = $(shell $(GO) list ./... 2>/dev/null | grep -v '/e2e')
 
 .NOTPARALLEL:
-.PHONY: help run build test deps lint unit race e2e conformance fuzz-smoke stress bench clean
+.PHONY: help run build test deps lint unit race e2e conformance fuzz-smoke stress bench bench-traces clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ stress: ## model, crash and race tests again and again
 
 bench: build ## speed against a server that answers a constant, and in process
 	$(GO) run ./e2e/bench $(BENCHFLAGS)
+
+bench-traces: ## hit ratios of the eviction policies on traces in TRACES=dir, else on generated ones
+	$(GO) run ./e2e/traces -traces '$(TRACES)'
 
 clean: ## remove what make built (not ./data)
 	rm -rf bin e2e/node/node_modules

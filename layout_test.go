@@ -51,6 +51,9 @@ var rooms = map[string][]string{
 	"e2e/realpostgres": {},
 	"e2e/nearcache":    {"github.com/jackc/pgx/v5/..."},
 	"e2e/bench":        {"pgcache/e2e/realpostgres", "pgcache/pgwire/...", "github.com/jackc/pgx/v5/..."},
+	"e2e/traces": {"pgcache/cache/eviction/...", "github.com/klauspost/compress/zstd", "github.com/ulikunitz/xz",
+		"github.com/maypok86/otter/v2", // the policy that ours are compared with
+	},
 }
 
 // testImports may be imported by the tests of any room, besides its own row.

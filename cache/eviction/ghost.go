@@ -1,12 +1,8 @@
 package eviction
 
-// ghost remembers the hashes of entries that have left, about as many as there are slots
-// queued, the oldest forgotten first. It is a table of small sets, each a queue of its
+// ghost remembers the hashes of entries that have left, the oldest forgotten first. It is a table of small sets, each a queue of its
 // own. It never gives a wrong answer that matters: two keys may share a hash.
-type ghost struct {
-	sets []ghostSet
-	bits int // len(sets) is 1<<bits
-}
+type ghost struct{ sets []ghostSet }
 
 const ghostSetLen = 8
 
@@ -18,15 +14,10 @@ const ghostSetBytes = ghostSetLen * 4
 // fit makes the table right for n hashes. Changing its size forgets what it knows, which
 // costs little: it is right from when the shard is full until sizes change altogether.
 func (g *ghost) fit(n int) {
-	capacity := len(g.sets) * ghostSetLen
-	if capacity >= n && capacity <= 4*max(n, ghostSetLen) {
-		return
+	want := n/ghostSetLen + 1
+	if have := len(g.sets); want > have+have/4 || want < have/2 {
+		g.sets = make([]ghostSet, want)
 	}
-	g.bits = 0
-	for ghostSetLen<<g.bits < n {
-		g.bits++
-	}
-	g.sets = make([]ghostSet, 1<<g.bits)
 }
 
 func (g *ghost) bytes() int64 { return int64(len(g.sets)) * ghostSetBytes }
@@ -34,7 +25,7 @@ func (g *ghost) bytes() int64 { return int64(len(g.sets)) * ghostSetBytes }
 // set is where a hash belongs. REQUIRES: the table is not empty.
 func (g *ghost) set(hash uint32) *ghostSet {
 	// Fibonacci hashing: the hash's low bits also choose its bucket in the index.
-	return &g.sets[uint64(hash*0x9e3779b1)<<g.bits>>32]
+	return &g.sets[uint64(hash*0x9e3779b1)*uint64(len(g.sets))>>32]
 }
 
 // add remembers a hash. REQUIRES: the table is not empty.

@@ -17,20 +17,22 @@ const (
 	sizeWeight = 1.0
 	// useMax is how many hits are counted.
 	useMax = 63
+	// ghostPct is how many hashes are remembered, in percent of the slots queued.
+	ghostPct = 85
 )
 
 // S3FIFO is S3-FIFO (Yang et al., "FIFO Queues are All You Need for Cache Eviction", SOSP
 // 2023) by bytes, with another main queue. New entries pass a small queue, first in, first
 // out; those that were used there go on to the main queue, the others leave memory, as
-// most entries of most traffic are never asked for again. Both kinds of leavers are
-// remembered by hash for a while, and one that comes back enters the main queue at once.
+// most entries of most traffic are never asked for again. The leavers are remembered by
+// hash for a while, and one that comes back enters the main queue at once.
 //
 // The victim of the main queue is, among a few slots drawn at random, that with the lowest
 //
 //	(uses + 0.5) · 2^((priority-128)/32) / (age · size)
 //
 // (Blankstein et al., "Hyperbolic Caching", ATC 2017), the age counted in entries
-// inserted since it entered the queue: what is used least for the room it takes. The same
+// inserted, and the uses, since it entered the queue: what is used least for the room it takes. The same
 // weight of the priority decides in the small queue how many uses make an entry go on: one at 128,
 // none from 179 up, three at 96.
 type S3FIFO struct {
@@ -189,27 +191,24 @@ func (s *S3FIFO) Victim() uint32 {
 		slot := s.nodes.At(0).newer // the oldest of the small queue
 		switch {
 		case s.length[mainly] > 0 && (isSmall || slot == 0):
-			return s.leave(s.sample())
+			slot = s.sample()
+			s.Remove(slot)
+			return slot
 		case slot == 0:
 			return 0
 		}
 		node := s.nodes.At(slot)
 		state := s3state(node.state)
 		if (float32(state.uses())+0.5)*s.scale.priority[state.priority()] < 1.5 {
-			return s.leave(slot)
+			s.ghost.fit(s.Len() * ghostPct / 100)
+			s.ghost.add(s.hashOf(slot))
+			s.Remove(slot)
+			return slot
 		}
 		s.Remove(slot)
-		node.state = uint32(state) &^ 3
+		node.state = uint32(state) & (s3use - 1) &^ 3 // its uses are counted from here
 		s.pushMain(slot, node)
 	}
-}
-
-// leave ends the queueing of a slot and remembers its hash.
-func (s *S3FIFO) leave(slot uint32) uint32 {
-	s.ghost.fit(s.Len())
-	s.ghost.add(s.hashOf(slot))
-	s.Remove(slot)
-	return slot
 }
 
 // sample is the slot of the main queue with the lowest score among some.
