@@ -34,9 +34,9 @@ type composed struct {
 	lease int64
 }
 
-// compose checks a draft against the limits and the old entry (nil: none) and encodes it
-// into scratch. needOld reports that the old value must be loaded first.
-func (c *Cache) compose(scratch []byte, old *Hit, d *Draft) (result composed, needOld bool, err error) {
+// compose checks a draft against the limits, those of its namespace and the old entry
+// (nil: none) and encodes it into scratch. needOld reports that the old value must be loaded first.
+func (c *Cache) compose(scratch []byte, limits NamespaceLimits, old *Hit, d *Draft) (result composed, needOld bool, err error) {
 	value := d.Value
 	if d.KeepValue && old != nil {
 		if !old.HasValue() {
@@ -46,6 +46,9 @@ func (c *Cache) compose(scratch []byte, old *Hit, d *Draft) (result composed, ne
 	}
 	if err := c.checkDraft(d, value); err != nil {
 		return result, false, err
+	}
+	if n := int64(len(value)); limits.ValueBytesMax > 0 && n > limits.ValueBytesMax {
+		return result, false, &LimitError{What: "value", Unit: "bytes", Got: n, Max: limits.ValueBytesMax, Setting: "max_blob_bytes of the namespace"}
 	}
 	in := AttrsInput{
 		Priority: d.Priority, Admission: d.Admission, JitterPct: d.JitterPct,
@@ -60,7 +63,7 @@ func (c *Cache) compose(scratch []byte, old *Hit, d *Draft) (result composed, ne
 	if d.KeepHard && old != nil {
 		in.HardMs, in.HasHard = old.attrs.HardMs()
 	} else {
-		in.HardMs, in.HasHard = c.hardExpiry(d, in.CreatedMs)
+		in.HardMs, in.HasHard = c.hardExpiry(d, in.CreatedMs, limits.DefaultTTLMs)
 	}
 	if d.KeepValue && old != nil && in.IdleMs == 0 {
 		in.CreatedMs = old.attrs.CreatedMs() // with an idle TTL the tier counts from it
@@ -93,10 +96,17 @@ func composeVersion(in *AttrsInput, old *Hit, d *Draft, value []byte) (needOld b
 }
 
 // hardExpiry is the earlier of the TTL, shortened by the jitter, and the absolute expiry.
-func (c *Cache) hardExpiry(d *Draft, nowMs int64) (int64, bool) {
+// Without either, the TTL is the default one; 0: none.
+func (c *Cache) hardExpiry(d *Draft, nowMs, defaultTTLMs int64) (int64, bool) {
 	hardMs, has := int64(0), false
-	if d.TTL > 0 {
-		ttlMs := max(d.TTL.Milliseconds(), 1)
+	ttlMs := defaultTTLMs
+	switch {
+	case d.TTL > 0:
+		ttlMs = max(d.TTL.Milliseconds(), 1)
+	case !d.ExpiresAt.IsZero():
+		ttlMs = 0
+	}
+	if ttlMs > 0 {
 		if d.JitterPct > 0 && ttlMs > 1 {
 			spread := uint64(float64(ttlMs-1) * float64(d.JitterPct) / 100)
 			ttlMs -= int64(c.config.Random() % (spread + 1))

@@ -38,13 +38,19 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("cache: %s too large: %d %s, limit %d", e.What, e.Got, e.Unit, e.Max)
 }
 
-// QuotaError says that creating one more namespace would exceed Config.NamespacesMax.
+// QuotaError says that creating one more namespace would exceed Config.NamespacesMax, or
+// (with Namespace set) that an entry of Got bytes is larger than the quotas of its
+// namespace. Nothing changed.
 type QuotaError struct {
-	What string
-	Max  int64
+	What      string
+	Got, Max  int64
+	Namespace string
 }
 
 func (e *QuotaError) Error() string {
+	if e.Namespace != "" {
+		return fmt.Sprintf("cache: %s of %d bytes is larger than the quota of namespace %q, %d", e.What, e.Got, e.Namespace, e.Max)
+	}
 	return fmt.Sprintf("cache: too many %s, limit %d", e.What, e.Max)
 }
 

@@ -53,6 +53,7 @@ type namespaces struct {
 	byID   sync.Map // NamespaceID to *generation, current ones only
 
 	unsaved atomic.Int64 // generations with replaces set
+	quotas  atomic.Int64 // sum of the quotas of L1
 
 	mu       sync.Mutex
 	creating map[string]chan struct{} // names being made durable
@@ -87,7 +88,7 @@ func (c *Cache) addNamespaces(rows ...NamespaceRow) {
 	c.namespaces.put(func(byName map[string]*namespace) {
 		for _, row := range rows {
 			ns := &namespace{name: row.Name, created: row.Created}
-			ns.limits.Store(&row.Limits)
+			c.setLimits(ns, &row.Limits)
 			gen := &generation{id: row.ID, number: row.Generation, owner: ns}
 			ns.current.Store(gen)
 			c.namespaces.byID.Store(gen.id, gen)
@@ -278,7 +279,7 @@ func (c *Cache) ChangeNamespace(ctx context.Context, name []byte, change func(*N
 	if limits == *old {
 		return true, nil
 	}
-	ns.limits.Store(&limits)
+	c.setLimits(ns, &limits)
 	if c.config.Tier == nil {
 		return true, nil
 	}
@@ -286,13 +287,22 @@ func (c *Cache) ChangeNamespace(ctx context.Context, name []byte, change func(*N
 	// up for by the same write.
 	err := c.config.Tier.PutNamespace(context.WithoutCancel(ctx), ns.row(gen), NamespaceID(gen.replaces.Load()))
 	if err != nil {
-		ns.limits.Store(old)
+		c.setLimits(ns, old)
 		return true, c.tierError(fmt.Sprintf("change namespace %q", ns.name), err)
 	}
 	if gen.replaces.Swap(0) != 0 {
 		c.namespaces.unsaved.Add(-1)
 	}
 	return true, nil
+}
+
+// setLimits makes limits hold and keeps count of quotas.
+func (c *Cache) setLimits(ns *namespace, limits *NamespaceLimits) {
+	old := ns.limits.Swap(limits)
+	if old != nil {
+		c.namespaces.quotas.Add(-old.L1BytesMax)
+	}
+	c.namespaces.quotas.Add(limits.L1BytesMax)
 }
 
 func (l *NamespaceLimits) check(cfg *Config) error {

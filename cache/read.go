@@ -168,6 +168,9 @@ func (c *Cache) read(ctx context.Context, gen *generation, key []byte, withValue
 // and then pins h to the copy.
 func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mark, h *Hit) {
 	size := int64(arena.Size(entryBytes(len(r.Key), len(r.Attrs), len(r.Value)))) + overheadOf(r.Attrs)
+	if quota := limitsOf(gen).L1BytesMax; quota > 0 && (size > quota || !c.makeQuotaRoom(gen, size, s)) {
+		return
+	}
 	if c.used.Add(size) > c.config.L1BytesMax && !c.evict() {
 		c.release(size)
 		return

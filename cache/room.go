@@ -68,26 +68,42 @@ func (c *Cache) release(n int64) { c.used.Add(-n) }
 
 // evict drops entries until L1 is within its budget, and reports whether it is.
 func (c *Cache) evict() bool {
+	sparing := c.sparing()
 	for c.used.Load() > c.config.L1BytesMax {
 		s := c.fullest()
 		if s == nil {
 			return false
 		}
 		s.mu.Lock()
-		for range victimsPerLock {
-			if c.used.Load() <= c.config.L1BytesMax {
-				break
-			}
-			number := s.policy.Victim()
-			if number == 0 {
-				break
-			}
-			s.evict(number)
-		}
+		spared := s.evictSome(sparing)
 		s.compact()
 		s.mu.Unlock()
+		if spared > 0 {
+			sparing = min(sparing, s.evictable.Load()) - spared // one turn of the queue
+		}
 	}
 	return true
+}
+
+// evictSome evicts some entries and returns how many it passed over because their
+// namespace is within its quota; it passes over sparing of them at most.
+// REQUIRES: s.mu held.
+func (s *shard) evictSome(sparing int64) (spared int64) {
+	c := s.cache
+	for evicted := 0; evicted < victimsPerLock && spared < sparesPerLock && c.used.Load() > c.config.L1BytesMax; {
+		number := s.policy.Victim()
+		switch {
+		case number == 0:
+			return spared
+		case spared < sparing && s.isProtected(number):
+			s.offer(number)
+			spared++
+		default:
+			s.evict(number)
+			evicted++
+		}
+	}
+	return spared
 }
 
 // fullest is the shard with the most evictable entries. Keys spread evenly, so taking

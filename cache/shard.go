@@ -34,6 +34,7 @@ type shard struct {
 	labels labelIndex
 	// historyBytes is the part of cache.used that is the policy's history.
 	historyBytes int64
+	quotaHand    uint32 // where evictOf goes on
 	// changes counts, for each stripe of keys, the writes, deletes and removals by the
 	// tier: what was read of a key before a change must not be acted on after it (I3).
 	changes [stripesPerShard]uint32
@@ -47,11 +48,12 @@ const stripesPerShard = 256
 
 // slot is one entry's place in a shard. It holds no pointers.
 type slot struct {
-	ref    arena.Ref
-	tag    uint32 // see tagOf
-	next   uint32 // in the index's chain
-	labels uint32 // the entry's chain in shard.labels; next free slot when unused
-	flags  slotFlags
+	ref       arena.Ref
+	tag       uint32 // see tagOf
+	next      uint32 // in the index's chain
+	labels    uint32 // the entry's chain in shard.labels; next free slot when unused
+	namespace uint16 // see namespaceTag
+	flags     slotFlags
 }
 
 type slotFlags uint8
@@ -132,6 +134,7 @@ func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
 	s.indexAdd(number)
 	e := s.entryOf(number)
 	e.header().slot = number
+	s.slot(number).namespace = namespaceTag(e.header().namespace)
 	if !e.header().tombstone {
 		chain := uint32(0)
 		for kind, text := range e.attrs().Labels() {
@@ -163,14 +166,17 @@ func (s *shard) remove(number uint32) {
 // queue makes a clean slot evictable and lets it expire, unqueue the contrary.
 // REQUIRES: s.mu held.
 func (s *shard) queue(number uint32) {
-	sl := s.slot(number)
-	e := s.entryOf(number)
-	attrs := e.attrs()
-	s.policy.Insert(number, eviction.Entry{Hash: sl.tag, Bytes: slotBytes(e), Priority: attrs.Priority()})
-	s.evictable.Store(int64(s.policy.Len()))
-	if attrs.Expires() {
+	s.offer(number)
+	if e := s.entryOf(number); e.attrs().Expires() {
 		s.wheel.Schedule(number, e.dueMs())
 	}
+}
+
+// offer hands a slot to the eviction policy. REQUIRES: s.mu held.
+func (s *shard) offer(number uint32) {
+	e := s.entryOf(number)
+	s.policy.Insert(number, eviction.Entry{Hash: s.slot(number).tag, Bytes: slotBytes(e), Priority: e.attrs().Priority()})
+	s.evictable.Store(int64(s.policy.Len()))
 }
 
 func (s *shard) unqueue(number uint32) {

@@ -143,7 +143,7 @@ func (c *Cache) changeOnce(ctx context.Context, k Key, out *Hit, fn UpdateFunc, 
 		}
 		return result, c.removeKey(ctx, gen, k.Name, was, out, w)
 	}
-	made, needOld, err := c.compose(w.scratch[:0], old, &w.draft)
+	made, needOld, err := c.compose(w.scratch[:0], limitsOf(gen), old, &w.draft)
 	if needOld {
 		w.needValue = true
 		return Result{}, errChanged
@@ -265,16 +265,12 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 	if size > c.config.L1BytesMax/2 {
 		return nil, &LimitError{What: "entry", Unit: "bytes", Got: size, Max: c.config.L1BytesMax / 2, Setting: "l1_bytes"}
 	}
-	if c.config.Tier != nil {
-		if err := c.waitClean(ctx, size); err != nil {
-			return nil, err
-		}
-	}
-	if err := c.reserve(ctx, size); err != nil {
-		return nil, err
-	}
 	hash := c.hash(gen.id, key)
 	s := c.shardOf(hash)
+	fitsQuota, err := c.makeRoom(ctx, gen, size, s)
+	if err != nil {
+		return nil, err
+	}
 	ref, e, err := s.allocate(length)
 	if err != nil {
 		c.release(size)
@@ -300,7 +296,7 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 	flags := s.aloneFlag(hash, gen.id, key, was)
 	if c.config.Tier != nil {
 		flags |= slotDirty
-		if !c.mayLiveInL1(made.attrs.Admission(), len(key), len(made.attrs), len(made.value)) {
+		if !fitsQuota || !c.mayLiveInL1(made.attrs.Admission(), len(key), len(made.attrs), len(made.value)) {
 			flags |= slotTransient
 		}
 	}
@@ -318,6 +314,24 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 	}
 	s.compact()
 	return waiter, nil
+}
+
+// makeRoom claims memory for a new entry, and reports whether it may stay within its
+// namespace's quota of L1; else it passes through on its way to the tier.
+func (c *Cache) makeRoom(ctx context.Context, gen *generation, size int64, home *shard) (fitsQuota bool, err error) {
+	fitsQuota, err = c.checkQuotas(gen, size)
+	if err != nil {
+		return false, err
+	}
+	if c.config.Tier != nil {
+		if err := c.waitClean(ctx, size); err != nil {
+			return false, err
+		}
+	}
+	if fitsQuota {
+		fitsQuota = c.makeQuotaRoom(gen, size, home)
+	}
+	return fitsQuota, c.reserve(ctx, size)
 }
 
 // mayPublish checks, in the critical section of a write's publication, that nothing

@@ -185,7 +185,19 @@ func namespaceFields(n cache.NamespaceStats) []field {
 		count("expirations", n.Expirations),
 		count("invalidations", n.Invalidations),
 		{"created_at", types.TimestampTZ, types.OfTime(n.Created)},
+		optionalCount("l1_bytes_max", n.Limits.L1BytesMax),
+		optionalCount("l2_bytes_max", n.Limits.L2BytesMax),
+		optionalCount("default_ttl_ms", n.Limits.DefaultTTLMs),
+		optionalCount("max_blob_bytes", n.Limits.ValueBytesMax),
 	}
+}
+
+// optionalCount is NULL if n is 0.
+func optionalCount(name string, n int64) field {
+	if n == 0 {
+		return field{name, types.Int8, types.Null()}
+	}
+	return count(name, n)
 }
 
 func settingFields(s SettingRow) []field {

@@ -44,6 +44,11 @@ func wireError(err error) error {
 			e.Hint = "Without a disk tier a scan keeps the keys that match: narrow it by ns, a prefix or range of keys, or LIMIT."
 		}
 		return e
+	case errors.As(err, &quota) && quota.Namespace != "":
+		e := pgwire.Errorf(pgwire.CodeConfigurationLimitExceeded, "the entry is larger than the quota of namespace \"%s\"", quota.Namespace)
+		e.Detail = fmt.Sprintf("It takes %d bytes; the quota is %d.", quota.Got, quota.Max)
+		e.Hint = "Raise it: UPDATE cache_namespaces SET l1_bytes_max = …, l2_bytes_max = … WHERE ns = …."
+		return e
 	case errors.As(err, &quota):
 		e := pgwire.Errorf(pgwire.CodeConfigurationLimitExceeded, "too many %s", quota.What)
 		e.Detail = fmt.Sprintf("The limit is %d.", quota.Max)

@@ -26,6 +26,9 @@ func (p *planner) updateStatement(s *pg_query.UpdateStmt) (*plan, error) {
 	case len(s.FromClause) > 0:
 		return nil, unsupported(-1, "UPDATE … FROM is", updateHint)
 	}
+	if s.Relation.Relname == "cache_namespaces" {
+		return p.updateNamespaces(s)
+	}
 	if err := p.writeTarget(s.Relation); err != nil {
 		return nil, err
 	}
