@@ -86,12 +86,12 @@ func (s *shard) evictOf(gen *generation, goal int64) (looked, total uint32) {
 	tag := namespaceTag(gen.id)
 	var found [quotaSamples]uint32
 	n := 0
-	total = s.given
+	total = s.given - 1 // slot 0 is none
 	for ; looked < min(total, quotaLooksPerLock) && gen.l1Bytes.Load() > goal; looked++ {
-		if s.quotaHand++; s.quotaHand >= total {
+		if s.quotaHand++; s.quotaHand > total {
 			s.quotaHand = 1
 		}
-		sl := s.slot(s.quotaHand % total)
+		sl := s.slot(s.quotaHand)
 		if sl.ref == 0 || sl.namespace != tag || sl.flags&slotDirty != 0 || s.entryOf(s.quotaHand).header().namespace != gen.id {
 			continue
 		}

@@ -121,13 +121,13 @@ func (s *Store) commitLoop() {
 	for {
 		first := next
 		next = nil
-		if first == nil && s.evicting {
+		if first == nil && (s.evicting || s.overQuota) {
 			select {
 			case first = <-s.requests:
 			case <-s.stopCommitter:
 				return
 			default:
-				s.evictInBackground()
+				s.evictStep()
 				continue
 			}
 		}
@@ -141,8 +141,8 @@ func (s *Store) commitLoop() {
 		var members []*request
 		members, next = s.gather(first)
 		s.commitGroup(members)
-		if s.evicting {
-			s.evictInBackground()
+		if s.evicting || s.overQuota {
+			s.evictStep()
 		}
 	}
 }
@@ -289,6 +289,7 @@ func (g *group) committed() {
 	s.notifier.add(g.removed)
 	s.files.committed(g.adopted)
 	s.files.retire(g.retired, s.cfg.SyncInterval < 0)
+	s.overQuota = s.overQuota || g.isOverQuota()
 	used := s.usage.total.bytes.Load()
 	switch {
 	case used > s.highWater:

@@ -27,8 +27,9 @@ const (
 	evictVictimsMax = 256
 
 	// evictRoundsMax is how many rounds of the hand may free nothing before eviction gives
-	// up: the rest of a round, one that clears bits, and one that finds victims.
-	evictRoundsMax = 3
+	// up: the rest of a round, one that clears bits, one that finds victims, and one that
+	// finds them in spite of quotas.
+	evictRoundsMax = 4
 )
 
 // makeRoom evicts until need bytes are free, as far as there is something to evict.
@@ -45,7 +46,9 @@ func (s *Store) makeRoom(need int64) {
 func (s *Store) evictTo(goal int64) {
 	for rounds := 0; s.usage.total.bytes.Load() > goal && rounds < evictRoundsMax; {
 		before := s.usage.total.bytes.Load()
+		s.ignoresQuotas = rounds == evictRoundsMax-1
 		wrapped, err := s.evictSlice(goal)
+		s.ignoresQuotas = false
 		if err != nil {
 			s.cfg.Logger.Error("l2: evict", "error", err)
 			return
@@ -65,7 +68,9 @@ func (s *Store) evictInBackground() {
 		s.evicting = false
 		return
 	}
+	s.ignoresQuotas = s.fruitless == evictRoundsMax-1
 	wrapped, err := s.evictSlice(s.lowWater)
+	s.ignoresQuotas = false
 	if err != nil {
 		s.cfg.Logger.Error("l2: evict", "error", err)
 		s.evicting = false // until the next write
@@ -128,13 +133,14 @@ func (g *group) evictRow(queue *pebble.Iterator) error {
 		return nil
 	}
 	_, recordKey, _ := splitOrderedKey(nil, key)
-	if g.s.usage.of(q.ns) == nil {
+	u := g.s.usage.of(q.ns)
+	if u == nil {
 		if !q.hasFile { // else reclaim needs the row to find the file
 			g.delete(key)
 		}
 		return nil
 	}
-	if g.s.visited.take(recordKey) {
+	if g.isProtected(q.ns, u) || g.s.visited.take(recordKey) {
 		return nil
 	}
 	h, _, err := g.find(recordKey)

@@ -74,7 +74,9 @@ func (s *Store) PutNamespace(ctx context.Context, row cache.NamespaceRow, old ca
 		g.end(ended)
 		g.effects = append(g.effects, func() {
 			s.names[row.Name] = row.ID
-			s.usage.begin(row.ID).quota.Store(row.Limits.L2BytesMax)
+			u := s.usage.begin(row.ID)
+			u.quota.Store(row.Limits.L2BytesMax)
+			s.overQuota = s.overQuota || u.isOver()
 		})
 		return nil
 	}

@@ -35,6 +35,7 @@ func Open(cfg Config) (*Store, error) {
 		seqKey:     singletonKey("seq"),
 		timeKey:    singletonKey("time"),
 		hand:       []byte{kindQueue},
+		quotaHand:  []byte{kindQueue},
 
 		sweepSlices: sweepSlicesPerTick,
 		idle:        make(chan struct{}, 1),
@@ -258,6 +259,7 @@ func (s *Store) load() error {
 		}
 	}
 	slices.Sort(s.garbage.ids)
+	s.overQuota = s.anyOverQuota()
 	return err
 }
 

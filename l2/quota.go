@@ -99,6 +99,18 @@ func (s *Store) evictOverQuota() error {
 	return g.commit(false)
 }
 
+// evictStep does one step of whatever eviction is due.
+func (s *Store) evictStep() {
+	if s.evicting {
+		s.evictInBackground()
+		return
+	}
+	if err := s.evictOverQuota(); err != nil {
+		s.cfg.Logger.Error("l2: evict", "error", err)
+		s.overQuota = false // until the next write
+	}
+}
+
 func (s *Store) anyOverQuota() bool {
 	for _, ns := range s.usage.generations() {
 		if u := s.usage.of(ns); u != nil && u.isOver() {
@@ -111,9 +123,16 @@ func (s *Store) anyOverQuota() bool {
 // evictRowOverQuota removes the record of the queue row that the iterator is on, if its
 // namespace is above its quota and it was not read.
 func (g *group) evictRowOverQuota(queue *pebble.Iterator) error {
-	q, ok := decodeQueueRow(queue.Key(), nil)
+	value, err := queue.ValueAndErr()
+	if err != nil {
+		return fmt.Errorf("l2: read queue: %w", err)
+	}
+	q, ok := decodeQueueRow(queue.Key(), value)
+	if !ok {
+		return nil
+	}
 	u := g.s.usage.of(q.ns)
-	if !ok || u == nil || u.quota.Load() == 0 || u.bytes.Load()+g.pendingBytes(q.ns) <= u.quota.Load() {
+	if u == nil || u.quota.Load() == 0 || u.bytes.Load()+g.pendingBytes(q.ns) <= u.quota.Load() {
 		return nil
 	}
 	return g.evictRow(queue)

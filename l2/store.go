@@ -64,6 +64,12 @@ type Store struct {
 	evicting  bool
 	fruitless int // rounds of background eviction that freed nothing
 
+	overQuota      bool // some generation is above its quota
+	ignoresQuotas  bool // eviction has found nothing else
+	quotaHand      []byte
+	quotaEvictions int64 // in this round of the hand of quotas
+	quotaRounds    int   // rounds of it that freed nothing
+
 	// The maintainer's own.
 	reclaim  reclaim
 	orphans  orphans

@@ -208,7 +208,7 @@ func (w *write) emitPut(g *group, o *writeOp, old *header, damaged bool) error {
 	if old != nil {
 		held = old.size(len(key))
 	}
-	if o.failed || w.s.health.lowSpace.Load() || w.s.usage.total.bytes.Load()+g.bytes-held+size > w.s.cfg.BytesMax {
+	if o.failed || w.s.health.lowSpace.Load() || w.s.usage.total.bytes.Load()+g.bytes-held+size > w.s.cfg.BytesMax || g.exceedsQuota(o.ns, size, held) {
 		o.rejected = true
 		g.rejections++
 		g.rejectedBytes += size
