@@ -10,6 +10,7 @@ import (
 	"pgcache/cache"
 	"pgcache/pgwire"
 	"pgcache/sqlmap/catalog"
+	"pgcache/sqlmap/query"
 )
 
 // Config is what a Handler is made of. Cache is required.
@@ -23,8 +24,10 @@ type Config struct {
 	// Settings are the rows of cache_settings.
 	Settings []SettingRow
 	Limits   Limits
-	Now      func() time.Time // time.Now
-	Logger   *slog.Logger     // discards
+	// QueryLimits bound what one SELECT over the relations may use.
+	QueryLimits query.Limits
+	Now         func() time.Time // time.Now
+	Logger      *slog.Logger     // discards
 }
 
 // SettingRow is one row of cache_settings.
@@ -75,6 +78,9 @@ type Handler struct {
 	limits Limits
 	cache  *cache.Cache
 	plans  *planCache
+	// catalog is what queries of any shape run on; gaps counts what they ask for in vain.
+	catalog *catalog.Catalog
+	gaps    gaps
 
 	listeners *listeners
 	// variables are the run-time parameters, sorted by lower-case name.
@@ -104,6 +110,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	h := &Handler{config: cfg, limits: limits, cache: cfg.Cache}
 	h.plans = newPlanCache(limits)
+	if h.catalog, err = newCatalog(); err != nil {
+		return nil, err
+	}
 	h.listeners = newListeners(cfg.Cache)
 	h.variables, err = variablesWith(h.serverVersion(), cfg.SessionDefaults)
 	return h, err

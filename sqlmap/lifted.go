@@ -107,7 +107,7 @@ func (s *session) planShape(l *lifter, sql string) ([]*plan, error) {
 	}
 	var plans []*plan
 	if len(stmts) == 1 && isLiftable(stmts[0].Stmt) && l.agreesWithScanner() {
-		asWritten, err := newPlan(s.handler, sql, stmts[0].Stmt, nil, true)
+		asWritten, err := newPlan(s, sql, stmts[0].Stmt, nil, true)
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func (s *session) planParametrised(l *lifter) *plan {
 			declared[i] = uint32(types.Int4)
 		}
 	}
-	p, err := newPlan(s.handler, sql, stmts[0].Stmt, declared, false)
+	p, err := newPlan(s, sql, stmts[0].Stmt, declared, false)
 	if err != nil || len(p.params) != len(l.literals) {
 		return nil
 	}

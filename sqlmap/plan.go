@@ -21,7 +21,9 @@ type plan struct {
 	writes          string // the command, if it changes the cache; for read-only transactions
 	endsTransaction bool
 	isEmpty         bool
-	isLifted        bool // made for the shape of a text: positions in it are not those of the text
+	// ownParams are the types of the parameters of a plan that inferred them by itself.
+	ownParams []uint32
+	isLifted  bool // made for the shape of a text: positions in it are not those of the text
 }
 
 // action runs a plan.
@@ -54,23 +56,37 @@ type planner struct {
 	handler  *Handler
 	sql      string
 	compiler scalar.Compiler
+	// declared are the parameter types that the client has given, path the schemas to look
+	// names up in.
+	declared []uint32
+	isSimple bool
+	path     []string
 }
 
-// newPlan plans a statement.
-func newPlan(h *Handler, sql string, stmt *pg_query.Node, paramOIDs []uint32, isSimple bool) (*plan, error) {
-	p := &planner{handler: h, sql: sql}
-	p.compiler = scalar.Compiler{Params: scalar.NewParams(paramOIDs), Functions: functions, FunctionNames: procedureNames, Rewrite: p.rewriteCall}
-	if isSimple {
-		p.compiler.Params = scalar.NoParams()
-	}
+// newPlan plans a statement of a session.
+func newPlan(s *session, sql string, stmt *pg_query.Node, paramOIDs []uint32, isSimple bool) (*plan, error) {
+	p := &planner{handler: s.handler, sql: sql, declared: paramOIDs, isSimple: isSimple, path: s.searchPath()}
+	p.newCompiler()
 	out, err := p.plan(stmt)
 	if err != nil {
 		return nil, position(sql, err)
+	}
+	if out.ownParams != nil {
+		out.params = out.ownParams
+		return out, nil
 	}
 	if out.params, err = p.compiler.Params.OIDs(); err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// newCompiler forgets what was inferred of parameters.
+func (p *planner) newCompiler() {
+	p.compiler = scalar.Compiler{Params: scalar.NewParams(p.declared), Functions: functions, FunctionNames: procedureNames, Rewrite: p.rewriteCall}
+	if p.isSimple {
+		p.compiler.Params = scalar.NoParams()
+	}
 }
 
 func (p *planner) plan(stmt *pg_query.Node) (*plan, error) {

@@ -146,7 +146,8 @@ func procedures(name string) []scalar.Function {
 	return readProcedures(name)
 }
 
-// procedureNames are those that a hint may name.
+// procedureNames are the functions of schema public. Their order gives them their OIDs:
+// new ones go to the end.
 var procedureNames = []string{"invalidate_key", "invalidate_prefix", "invalidate_tags", "invalidate_dependencies", "invalidate_namespace",
 	"cache_put", "cache_get", "cache_release", "cache_touch", "cache_incr", "cache_exists", "cache_channel"}
 

@@ -168,7 +168,16 @@ func statsFields(h *Handler, s cache.Stats) []field {
 		count("dirty_bytes_max", s.DirtyBytesMax),
 		count("l2_writes_dropped", s.TierWritesDropped),
 		count("l2_errors", s.TierErrors),
+		gapsField(h),
 	}
+}
+
+// gapsField is how many SELECTs asked for what PostgreSQL has and pgcache has not.
+func gapsField(h *Handler) field {
+	if h == nil {
+		return count("query_gaps", 0)
+	}
+	return count("query_gaps", h.gaps.count.Load())
 }
 
 func namespaceFields(n cache.NamespaceStats) []field {

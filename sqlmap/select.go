@@ -59,7 +59,34 @@ func checkSelect(s *pg_query.SelectStmt) error {
 	return nil
 }
 
+// selectStatement plans a SELECT: one that is an operation of the cache as such, every
+// other as a query.
 func (p *planner) selectStatement(s *pg_query.SelectStmt) (*plan, error) {
+	direct, err := p.directSelect(s)
+	if err == nil || !isGap(err) {
+		return direct, err
+	}
+	p.newCompiler()
+	out, queryErr := p.queryStatement(s)
+	if queryErr != nil && (isUnsupported(queryErr) || queryErr.Error() == err.Error()) {
+		return nil, err // with its hint
+	}
+	return out, queryErr
+}
+
+// isGap reports errors for SQL that package scalar and this file do not have.
+func isGap(err error) bool {
+	e, ok := err.(*pgwire.Error)
+	return ok && (e.Code == pgwire.CodeFeatureNotSupported || e.Code == pgwire.CodeUndefinedFunction || e.Code == pgwire.CodeUndefinedObject ||
+		e.Code == pgwire.CodeUndefinedTable)
+}
+
+func isUnsupported(err error) bool {
+	e, ok := err.(*pgwire.Error)
+	return ok && e.Code == pgwire.CodeFeatureNotSupported
+}
+
+func (p *planner) directSelect(s *pg_query.SelectStmt) (*plan, error) {
 	if err := checkSelect(s); err != nil {
 		return nil, err
 	}

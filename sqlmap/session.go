@@ -65,6 +65,9 @@ func (s *session) PrepareSimple(_ context.Context, sql string) ([]pgwire.Stateme
 // planned fails when it is its turn, as in PostgreSQL: those before it run.
 func (s *session) plansOf(sql string, paramOIDs []uint32, isSimple bool) ([]*plan, error) {
 	s.scratch = appendPlanKey(s.scratch[:0], sql, paramOIDs, isSimple)
+	if path := s.settings.ownPath; path != "" {
+		s.scratch = append(append(s.scratch, 0, 'p'), path...)
+	}
 	defer s.trimScratch()
 	if plans, ok := s.handler.plans.find(s.scratch); ok {
 		return plans, nil
@@ -78,7 +81,7 @@ func (s *session) plansOf(sql string, paramOIDs []uint32, isSimple bool) ([]*pla
 	}
 	plans := make([]*plan, 0, len(stmts))
 	for _, stmt := range stmts {
-		p, err := newPlan(s.handler, sql, stmt.Stmt, paramOIDs, isSimple)
+		p, err := newPlan(s, sql, stmt.Stmt, paramOIDs, isSimple)
 		if err != nil && len(stmts) == 1 {
 			return nil, err
 		}

@@ -37,6 +37,8 @@ type sessionSettings struct {
 	idleInBlock      time.Duration
 	namespace        string
 	readOnly         bool
+	// ownPath is the search_path if it is not the one that sessions begin with.
+	ownPath string
 }
 
 // savedSetting is a setting before a transaction, and what its COMMIT leaves.
@@ -226,6 +228,9 @@ func (s *sessionSettings) derive() {
 	s.idleTimeout, s.idleInBlock = duration("idle_session_timeout"), duration("idle_in_transaction_session_timeout")
 	s.namespace = value("pgcache.namespace")
 	s.readOnly = value("transaction_read_only") == "on"
+	if s.ownPath = value("search_path"); s.ownPath == s.variables[s.find("search_path")].initial {
+		s.ownPath = ""
+	}
 }
 
 // isReadOnly reports that the transaction may only read. Outside of a transaction every

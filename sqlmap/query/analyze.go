@@ -327,7 +327,7 @@ func (a *analyzer) isSortable(oid types.OID) bool {
 	case types.JSON, types.Xid, typeCid, 142, 600, 601, 602, 603, 604, 628, 718, 1033, 194, 3361, 3402, 4072:
 		return false
 	}
-	if e := a.trueArray(oid); e != 0 && e != oid {
+	if e := a.element(oid); e != 0 && e != oid {
 		return a.isSortable(e)
 	}
 	return true

@@ -198,7 +198,7 @@ func (a *analyzer) typeCast(k *pg_query.TypeCast) (expr, error) {
 		return nil, err
 	}
 	var e expr
-	if list := k.Arg.GetAArrayExpr(); list != nil && a.trueArray(oid) != 0 {
+	if list := k.Arg.GetAArrayExpr(); list != nil && a.element(oid) != 0 {
 		e, err = a.array(list, a.element(oid)) // ARRAY[]::int[] gets its type from here
 	} else {
 		e, err = a.expr(k.Arg)
@@ -319,7 +319,7 @@ func (a *analyzer) array(k *pg_query.A_ArrayExpr, elem types.OID) (expr, error) 
 		return nil, err
 	}
 	out.elems = unified
-	if a.trueArray(common) != 0 {
+	if a.element(common) != 0 {
 		out.oid, out.nested = common, true
 	} else if out.oid = a.arrayOf(common); out.oid == 0 {
 		return nil, errorAt(k.Location, pgwire.CodeUndefinedObject, "could not find array type for data type %s", a.typeName(common))
@@ -332,7 +332,7 @@ func (a *analyzer) arrayAs(out *arrayExpr, elem types.OID) (expr, error) {
 	out.oid = a.arrayOf(elem)
 	for i, e := range out.elems {
 		want := elem
-		if e.info().oid == out.oid || a.trueArray(e.info().oid) != 0 {
+		if e.info().oid == out.oid || a.element(e.info().oid) != 0 {
 			want, out.nested = out.oid, true
 		}
 		converted, err := a.coerce(e, want, -1, types.Explicit)
@@ -438,7 +438,7 @@ func (a *analyzer) subscripts(e expr, list []*pg_query.Node) (expr, error) {
 	case elem == 0:
 		return nil, errorAt(info.at, pgwire.CodeDatatypeMismatch, "cannot subscript type %s because it does not support subscripting", a.typeName(info.oid))
 	}
-	out := &subscriptExpr{typing: typing{oid: elem, typmod: info.typmod, at: info.at}, arg: e, zeroBased: a.trueArray(info.oid) == 0}
+	out := &subscriptExpr{typing: typing{oid: elem, typmod: info.typmod, at: info.at}, arg: e}
 	for _, n := range list {
 		index := n.GetAIndices()
 		s := subscript{isSlice: index.IsSlice}
@@ -470,7 +470,7 @@ func (a *analyzer) subscripts(e expr, list []*pg_query.Node) (expr, error) {
 	}
 	if out.isSlice {
 		out.oid = a.base(info.oid)
-		if out.zeroBased {
+		if isVector(out.oid) {
 			out.oid = a.arrayOf(elem)
 		}
 	}

@@ -149,7 +149,19 @@ func (a *analyzer) findRelation(v *pg_query.RangeVar) (*schema.Relation, error) 
 			return r, nil
 		}
 	}
-	return nil, errorAt(v.Location, pgwire.CodeUndefinedTable, "relation \"%s\" does not exist", v.Relname)
+	e := errorAt(v.Location, pgwire.CodeUndefinedTable, "relation \"%s\" does not exist", v.Relname)
+	best := len(v.Relname)/2 + 1
+	for _, s := range a.path {
+		if s == "pg_catalog" {
+			continue
+		}
+		for _, name := range a.catalog.RelationNames(s) { // PostgreSQL gives no hint here
+			if d := distance(v.Relname, name); d < best {
+				best, e.Hint = d, "Perhaps you meant \""+name+"\"."
+			}
+		}
+	}
+	return nil, e
 }
 
 // expandView analyzes the text of a view with nothing of the statement around it in sight.
@@ -161,7 +173,11 @@ func (a *analyzer) expandView(r *schema.Relation) (*block, error) {
 	if err != nil {
 		return nil, err
 	}
-	inner := &analyzer{catalog: a.catalog, path: []string{"pg_catalog", r.Schema}, params: newParams(nil, true), parse: a.parse,
+	path := []string{"pg_catalog"}
+	if r.Schema != path[0] {
+		path = append(path, r.Schema)
+	}
+	inner := &analyzer{catalog: a.catalog, path: path, params: newParams(nil, true), parse: a.parse,
 		views: append(slices.Clone(a.views), r.OID), ranges: a.ranges}
 	b, err := inner.selectStatement(s, false)
 	a.ranges = inner.ranges

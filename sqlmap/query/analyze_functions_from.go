@@ -13,9 +13,10 @@ import (
 // rangeFunction analyzes functions in FROM: one, or several as ROWS FROM.
 func (a *analyzer) rangeFunction(f *pg_query.RangeFunction) (*rangeItem, *pg_query.Alias, error) {
 	r := &rangeItem{kind: rangeFunction, ordinality: f.Ordinality, isLateral: true}
-	for i, n := range f.Functions {
+	functions := splitUnnest(f.Functions)
+	for i, n := range functions {
 		items := n.GetList().GetItems()
-		call, err := a.rangeCall(items, f, len(f.Functions) == 1)
+		call, err := a.rangeCall(items, f)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -38,8 +39,32 @@ func (a *analyzer) rangeFunction(f *pg_query.RangeFunction) (*rangeItem, *pg_que
 	return r, f.Alias, nil
 }
 
+// splitUnnest makes several functions of one unnest of several arrays.
+func splitUnnest(functions []*pg_query.Node) []*pg_query.Node {
+	var out []*pg_query.Node
+	for _, n := range functions {
+		items := n.GetList().GetItems()
+		var call *pg_query.FuncCall
+		if len(items) > 0 {
+			call = items[0].GetFuncCall()
+		}
+		names := stringsOf(call.GetFuncname())
+		if call == nil || len(call.Args) < 2 || call.FuncVariadic || len(names) == 0 || names[len(names)-1] != "unnest" ||
+			len(names) == 2 && names[0] != "pg_catalog" {
+			out = append(out, n)
+			continue
+		}
+		for _, arg := range call.Args {
+			one := &pg_query.FuncCall{Funcname: call.Funcname, Args: []*pg_query.Node{arg}, Location: call.Location}
+			item := &pg_query.Node{Node: &pg_query.Node_FuncCall{FuncCall: one}}
+			out = append(out, &pg_query.Node{Node: &pg_query.Node_List{List: &pg_query.List{Items: []*pg_query.Node{item}}}})
+		}
+	}
+	return out
+}
+
 // rangeCall analyzes one function and what columns it makes.
-func (a *analyzer) rangeCall(items []*pg_query.Node, f *pg_query.RangeFunction, isOnly bool) (rangeCall, error) {
+func (a *analyzer) rangeCall(items []*pg_query.Node, f *pg_query.RangeFunction) (rangeCall, error) {
 	if len(items) == 0 {
 		return rangeCall{}, unsupported(-1, "this function in FROM is")
 	}

@@ -233,7 +233,7 @@ func (a *analyzer) anyArray(names []string, left, array expr, all bool, at int32
 		return nil, err
 	}
 	arrayType := array.info().oid
-	if target := a.arrayOf(resolved[1]); a.trueArray(arrayType) != 0 && elem != resolved[1] || arrayType == types.Unknown {
+	if target := a.arrayOf(resolved[1]); a.element(arrayType) != 0 && elem != resolved[1] || arrayType == types.Unknown {
 		if target == 0 {
 			return nil, errorAt(at, pgwire.CodeUndefinedObject, "could not find array type for data type %s", a.typeName(resolved[1]))
 		}

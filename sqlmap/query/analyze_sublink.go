@@ -50,7 +50,7 @@ func (a *analyzer) sublink(s *pg_query.SubLink) (expr, error) {
 
 func (a *analyzer) arraySublink(out *subqueryExpr) error {
 	elem := out.oid
-	if a.trueArray(elem) != 0 {
+	if a.element(elem) != 0 {
 		return nil // arrays make an array of one more dimension, of the same type
 	}
 	if out.oid = a.arrayOf(elem); out.oid == 0 {

@@ -48,6 +48,7 @@ type budget struct {
 	ctx         context.Context
 	now         func() time.Time
 	began       time.Time
+	used        time.Duration // since began, when it was last looked at
 	work        int64
 	rows, bytes int64
 }
@@ -71,7 +72,7 @@ func (b *budget) check() error {
 	if b.work > b.limits.WorkMax {
 		return exceeded(pgwire.CodeProgramLimitExceeded, "query_work_max", "the statement handled more than %d rows", b.limits.WorkMax)
 	}
-	if used := b.now().Sub(b.began); used > b.limits.TimeMax {
+	if b.used = b.now().Sub(b.began); b.used > b.limits.TimeMax {
 		return exceeded(pgwire.CodeQueryCanceled, "query_time_max", "the statement computed for more than %v", b.limits.TimeMax)
 	}
 	return nil

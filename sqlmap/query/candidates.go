@@ -160,7 +160,7 @@ func (a *analyzer) resolveGenerics(actual, declared []types.OID, returns types.O
 		if resolved[i], err = a.concrete(oid, element, compatible); err != nil {
 			return nil, 0, err
 		}
-		if oid == typeAnyArray && element == 0 && actual[i] != types.Unknown {
+		if oid == typeAnyArray && element == 0 && actual[i] != types.Unknown || isPolymorphic(oid) && isVector(actual[i]) {
 			resolved[i] = actual[i]
 		}
 	}
@@ -191,10 +191,7 @@ func (a *analyzer) inferGenerics(actual, declared []types.OID) (element, compati
 		}
 		switch want {
 		case typeAnyArray, typeAnyCompatibleArray:
-			elem := a.trueArray(got)
-			if elem == 0 && got != typeAnyArray {
-				elem = a.element(got)
-			}
+			elem := a.element(got)
 			if elem == 0 && got != typeAnyArray {
 				return 0, 0, pgwire.Errorf(pgwire.CodeDatatypeMismatch, "argument declared %s is not an array but type %s", a.typeName(want), a.typeName(got))
 			}
@@ -205,8 +202,13 @@ func (a *analyzer) inferGenerics(actual, declared []types.OID) (element, compati
 			}
 		case typeAnyRange, typeAnyMultirange, typeAnyCompatibleRange, typeAnyCompatibleMultirange:
 			return 0, 0, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "functions over ranges are not supported")
+		case typeAnyEnum:
+			if t := a.catalog.Type(got); t == nil || t.Kind != 'e' {
+				return 0, 0, pgwire.Errorf(pgwire.CodeDatatypeMismatch, "type matched to anyenum is not an enum type: %s", a.typeName(got))
+			}
+			err = set(got)
 		case typeAnyNonArray, typeAnyCompatibleNonArray:
-			if a.trueArray(got) != 0 {
+			if a.element(got) != 0 {
 				return 0, 0, pgwire.Errorf(pgwire.CodeDatatypeMismatch, "type matched to %s is an array type: %s", a.typeName(want), a.typeName(got))
 			}
 			if want == typeAnyNonArray {

@@ -31,7 +31,7 @@ func (a *analyzer) findPathway(target, source types.OID, context types.Context) 
 		}
 		return pathway{ok: true, method: castCall, function: c.Function}
 	}
-	if from, to := a.trueArray(source), a.trueArray(target); from != 0 && to != 0 {
+	if from, to := a.element(source), a.element(target); from != 0 && to != 0 && !isVector(target) {
 		if p := a.findPathway(to, from, context); p.ok {
 			if p.method == castRelabel {
 				return p

@@ -187,9 +187,9 @@ func (x *execution) subscript(e *subscriptExpr) (evaluator, error) {
 			picks[i] = sliceBound{lower, upper, e.subscripts[i].isSlice}
 		}
 		if e.isSlice {
-			return sliceArray(array, picks, e.zeroBased), nil
+			return sliceArray(array, picks), nil
 		}
-		return elementAt(array, picks, e.zeroBased), nil
+		return elementAt(array, picks), nil
 	}, nil
 }
 
@@ -199,17 +199,8 @@ type sliceBound struct {
 	isSlice      bool
 }
 
-// arrayDims are the dimensions of an array, from 0 for vectors.
-func arrayDims(v types.Value, zeroBased bool) []types.Dim {
-	dims := dimsOf(v)
-	if zeroBased && (v.Shape == nil || v.Shape.Dims == nil) {
-		dims[0].Lower = 0
-	}
-	return dims
-}
-
-func elementAt(array types.Value, picks []sliceBound, zeroBased bool) types.Value {
-	dims := arrayDims(array, zeroBased)
+func elementAt(array types.Value, picks []sliceBound) types.Value {
+	dims := dimsOf(array)
 	if len(picks) != len(dims) {
 		return types.Null()
 	}
@@ -225,9 +216,9 @@ func elementAt(array types.Value, picks []sliceBound, zeroBased bool) types.Valu
 }
 
 // sliceArray is array[a:b]…; a plain subscript among slices means 1 to it.
-func sliceArray(array types.Value, picks []sliceBound, zeroBased bool) types.Value {
+func sliceArray(array types.Value, picks []sliceBound) types.Value {
 	empty := types.Value{Elems: []types.Value{}}
-	dims := arrayDims(array, zeroBased)
+	dims := dimsOf(array)
 	if len(array.Elems) == 0 || len(picks) > len(dims) {
 		return empty
 	}

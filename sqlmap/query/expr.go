@@ -312,7 +312,6 @@ type subscriptExpr struct {
 	arg        expr
 	subscripts []subscript
 	isSlice    bool
-	zeroBased  bool // int2vector and oidvector
 }
 
 func (s *subscriptExpr) children() []*expr {

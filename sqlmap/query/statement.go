@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -105,6 +106,14 @@ func (s *Statement) Open(env *schema.Env, params []types.Value, limits Limits) (
 
 // Next returns the next row, nil at the end. It stays as it is.
 func (c *Cursor) Next() ([]types.Value, error) { return c.rows.next() }
+
+// Resume goes on after the client had asked for no more rows for a while, whose time does
+// not count.
+func (c *Cursor) Resume(ctx context.Context) {
+	b := c.x.budget
+	c.x.env.Ctx, b.ctx = ctx, ctx
+	b.began = b.now().Add(-b.used)
+}
 
 // Close ends the statement.
 func (c *Cursor) Close() { c.rows.close() }

@@ -66,7 +66,7 @@ func (a *analyzer) isPreferred(oid types.OID) bool {
 	return t != nil && t.IsPreferred
 }
 
-// element is the element type of a true array or a vector, 0 if it is neither.
+// element is the element type of an array, int2vector and oidvector included; 0 if it is none.
 func (a *analyzer) element(oid types.OID) types.OID {
 	oid = a.base(oid)
 	switch oid {
@@ -81,13 +81,7 @@ func (a *analyzer) element(oid types.OID) types.OID {
 	return 0
 }
 
-// trueArray is the element type of an array type, 0 for others, vectors included.
-func (a *analyzer) trueArray(oid types.OID) types.OID {
-	if oid == typeInt2Vector || oid == typeOidVector {
-		return 0
-	}
-	return a.element(oid)
-}
+func isVector(oid types.OID) bool { return oid == typeInt2Vector || oid == typeOidVector }
 
 func (a *analyzer) arrayOf(oid types.OID) types.OID {
 	if oid == typeRecord {

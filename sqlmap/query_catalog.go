@@ -1,0 +1,196 @@
+package sqlmap
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"pgcache/sqlmap/catalog"
+	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/schema"
+	"pgcache/sqlmap/types"
+)
+
+// This file describes pgcache to queries: its relations, functions and settings, as
+// package catalog takes them.
+
+// ownRelations are the relations of schema public. Their order gives them their OIDs: new
+// ones go to the end.
+var ownRelations = []struct {
+	name, comment string
+	key           int // how many of the first columns make the primary key
+}{
+	{"blob", "the cache itself: an entry a row", 2},
+	{"cache_entries", "the entries without their payloads", 2},
+	{"cache_stats", "counters and gauges of the cache, in one row", 0},
+	{"cache_namespaces", "the namespaces and their counters", 1},
+	{"cache_settings", "the settings of the server", 1},
+}
+
+// serverFunctions are those of PostgreSQL's functions that ask the session or the server.
+var serverFunctions = []string{
+	"version", "current_database", "current_user", "session_user", "current_schema", "pg_backend_pid", "pg_is_in_recovery",
+	"pg_postmaster_start_time", "getdatabaseencoding", "pg_client_encoding", "pg_advisory_unlock_all", "current_setting",
+	"set_config", "pg_listening_channels", "pg_notify", "pg_cancel_backend", "pg_terminate_backend", "pg_notification_queue_usage",
+}
+
+func newCatalog() (*catalog.Catalog, error) {
+	config := catalog.Config{Rows: map[string]catalog.Rows{
+		"pg_settings": settingRows, "pg_stat_activity": backendRows,
+	}}
+	for _, own := range ownRelations {
+		config.Relations = append(config.Relations, describeRelation(own.name, own.comment, own.key))
+	}
+	for _, name := range procedureNames {
+		for _, f := range functions(name) {
+			config.Functions = append(config.Functions, describeFunction(f))
+		}
+	}
+	for _, name := range serverFunctions {
+		for _, f := range sessionFunctions(name) {
+			config.Library = append(config.Library, implementationOf(f))
+		}
+	}
+	return catalog.New(config)
+}
+
+func describeRelation(name, comment string, key int) catalog.Relation {
+	r := catalog.Relation{Comment: comment}
+	r.Name = name
+	if name == "blob" || name == "cache_entries" {
+		e := newEntrySource(name == "blob")
+		for _, at := range e.columns {
+			r.Columns = append(r.Columns, schema.Column{Name: blobTable[at].name, Type: blobTable[at].oid})
+		}
+		r.Source, r.Lookup = e, []int{0, 1}
+	} else {
+		own := findRelation(name)
+		for _, c := range own.columns {
+			r.Columns = append(r.Columns, schema.Column{Name: c.Name, Type: c.Type})
+		}
+		r.Source = schema.Table(func(env *schema.Env, _ *schema.Request) ([][]types.Value, error) {
+			var rows [][]types.Value
+			for _, row := range own.visible(sessionOf(env)) {
+				rows = append(rows, row)
+			}
+			return rows, nil
+		})
+	}
+	r.NotNull = make([]bool, len(r.Columns))
+	for i := range key {
+		r.Key, r.NotNull[i] = append(r.Key, i), true
+	}
+	return r
+}
+
+// sessionOf is the session on whose behalf a query runs.
+func sessionOf(env *schema.Env) *session { return env.Session.(*querySession).session }
+
+// code makes a function of package scalar callable by queries.
+func code(f scalar.Function) func(c *schema.Call, args []types.Value) (types.Value, error) {
+	return func(c *schema.Call, args []types.Value) (types.Value, error) {
+		e := scalar.Env{Ctx: c.Ctx, Style: c.Style, Session: sessionOf(c.Env), StatementTime: c.StatementTime}
+		v, err := f.Call(&e, args)
+		return v, wireError(err)
+	}
+}
+
+func describeFunction(f scalar.Function) *schema.Function {
+	out := &schema.Function{Name: f.Name, Kind: 'f', Args: f.Args, ArgNames: f.ArgNames, Returns: f.Returns, IsStrict: !f.OnNull, Volatility: 's',
+		Implementation: &schema.Implementation{Signature: f.Name, Call: code(f)}}
+	if f.IsVolatile {
+		out.Volatility = 'v'
+	}
+	if f.IsVariadic {
+		out.Variadic = f.Args[len(f.Args)-1].Elem()
+	}
+	out.Defaults = slices.Repeat([]types.Value{types.Null()}, f.Optional)
+	for _, c := range outColumns(&f) {
+		if c.Name != f.Name {
+			out.Outs = append(out.Outs, schema.Column{Name: c.Name, Type: c.Type, Typmod: -1})
+		}
+	}
+	return out
+}
+
+// implementationOf is the code for an overload of one of PostgreSQL's functions.
+func implementationOf(f scalar.Function) schema.Implementation {
+	args := make([]string, len(f.Args))
+	for i, oid := range f.Args {
+		suffix := ""
+		if elem := oid.Elem(); elem != 0 {
+			oid, suffix = elem, "[]"
+		}
+		args[i] = types.Lookup(oid).Internal + suffix
+	}
+	run := code(f)
+	out := schema.Implementation{Signature: fmt.Sprintf("%s(%s)", f.Name, strings.Join(args, ","))}
+	if f.Name == "pg_listening_channels" {
+		out.Rows = func(c *schema.Call, args []types.Value) (schema.Iterator, error) {
+			v, err := run(c, args)
+			return schema.Each(v.Elems), err
+		}
+		return out
+	}
+	out.Call = run
+	return out
+}
+
+// backendRows are the rows of pg_stat_activity.
+func backendRows(env *schema.Env) ([]catalog.Row, error) {
+	r := findRelation("pg_stat_activity")
+	var rows []catalog.Row
+	for _, values := range r.rows(sessionOf(env)) {
+		row := make(catalog.Row, len(values))
+		for i, c := range r.columns {
+			row[c.Name] = values[i]
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// settingRows are the rows of pg_settings: what the session can set, and the settings of
+// the server, which it cannot.
+func settingRows(env *schema.Env) ([]catalog.Row, error) {
+	s := sessionOf(env)
+	text := types.OfText
+	var rows []catalog.Row
+	for i := range s.settings.variables {
+		v := &s.settings.variables[i]
+		value, context, source := s.settings.values[i], "user", "default"
+		if v.isReadOnly {
+			context = "internal"
+		}
+		if value != v.initial {
+			source = "session"
+		}
+		row := catalog.Row{"name": text(v.name), "setting": text(value), "category": text("Client Connection Defaults"), "short_desc": text(v.description),
+			"context": text(context), "vartype": text(v.kind()), "source": text(source), "boot_val": text(v.initial), "reset_val": text(s.settings.initial[i])}
+		if v.unit != "" {
+			row["unit"] = text(v.unit)
+		}
+		rows = append(rows, row)
+	}
+	for _, setting := range s.handler.config.Settings {
+		row := catalog.Row{"name": text("pgcache." + setting.Name), "setting": text(setting.Value), "category": text("pgcache"), "short_desc": text(setting.Description),
+			"context": text("postmaster"), "vartype": text("string"), "source": text(setting.Source)}
+		if setting.Unit != "" {
+			row["unit"] = text(setting.Unit)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// kind is the type of a run-time parameter, as pg_settings tells it.
+func (v *variable) kind() string {
+	_, isNumber := types.ParseText(types.Int8, []byte(v.initial), nil)
+	switch {
+	case v.unit != "" || isNumber == nil && v.initial != "":
+		return "integer"
+	case v.initial == "on" || v.initial == "off":
+		return "bool"
+	}
+	return "string"
+}

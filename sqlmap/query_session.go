@@ -1,0 +1,46 @@
+package sqlmap
+
+import (
+	"slices"
+	"strings"
+
+	"pgcache/sqlmap/catalog"
+	"pgcache/sqlmap/schema"
+)
+
+// querySession is what a running query knows of its session. It implements schema.Session.
+type querySession struct {
+	session *session
+	portal  *execution // that runs the query
+	path    []string
+}
+
+func (q *querySession) User() string         { return q.session.info.User }
+func (q *querySession) Database() string     { return q.session.info.Database }
+func (q *querySession) ProcessID() uint32    { return uint32(q.session.info.ProcessID) }
+func (q *querySession) SearchPath() []string { return q.path }
+func (q *querySession) Setting(name string) (string, bool) {
+	return q.session.settings.get(name)
+}
+
+var _ schema.Session = (*querySession)(nil)
+
+// searchPath are the schemas to look names up in, pg_catalog included.
+func (s *session) searchPath() []string {
+	i := s.settings.find("search_path")
+	return searchPath(s.handler.catalog, s.settings.values[i])
+}
+
+func searchPath(c *catalog.Catalog, setting string) []string {
+	var path []string
+	for _, part := range strings.Split(setting, ",") {
+		parts, ok := catalog.ParseName(part)
+		if ok && len(parts) == 1 && c.HasSchema(parts[0]) && !slices.Contains(path, parts[0]) {
+			path = append(path, parts[0])
+		}
+	}
+	if !slices.Contains(path, catalog.System) {
+		path = append([]string{catalog.System}, path...)
+	}
+	return path
+}
