@@ -9,6 +9,9 @@ func (c *conn) query(body []byte) error {
 	// As in PostgreSQL, whose simple protocol uses the unnamed statement and portal.
 	c.names.DropStatement("")
 	c.names.DropPortal("")
+	if c.reply.wanted {
+		c.reply.flush() // as in PostgreSQL: this one may take long
+	}
 	sql := string(text)
 	c.activity.query.Store(activityText(sql))
 	statements, err := c.session.PrepareSimple(&c.statement, sql)

@@ -7,7 +7,8 @@
 //	# A comment. The ones at the top say what the file shows.
 //	only pgcache            run against pgcache only; the comment above says why
 //
-//	connect user=u minor=2  open a connection; without it the first directive does
+//	connect user=u minor=2  open a connection; without it the first directive does. A blank
+//	                        in a value is written with a backslash before it
 //	----
 //
 //	send
@@ -25,6 +26,6 @@
 // reads up to each named message in turn and shows what it read. Other directives: dial
 // (connect without a startup packet), raw (bytes to send: hex and quoted strings), byte (shows one
 // byte that is no message), cancel (sends a CancelRequest with the connection's key, or with
-// wrong, another), use name (changes to another connection, opening it), closed (demands
+// wrong, another; with running, again and again until the server says something), use name (changes to another connection, opening it), closed (demands
 // the end of the stream).
 package wiretest

@@ -37,7 +37,7 @@ func parseFile(path string) ([]directive, []string, error) {
 			before = append(before, lines[i])
 			continue
 		}
-		words := strings.Fields(lines[i])
+		words := fields(lines[i])
 		d := directive{line: i + 1, before: before, name: words[0], args: words[1:]}
 		before = nil
 		if !oneLine(d.name) {
@@ -58,6 +58,16 @@ func parseFile(path string) ([]directive, []string, error) {
 	return directives, before, nil
 }
 
+// fields splits at blanks that no backslash precedes.
+func fields(line string) []string {
+	const blank = "\x00"
+	words := strings.Fields(strings.ReplaceAll(line, `\ `, blank))
+	for i := range words {
+		words[i] = strings.ReplaceAll(words[i], blank, " ")
+	}
+	return words
+}
+
 func writeFile(path string, directives []directive, after []string) error {
 	var b bytes.Buffer
 	put := func(lines []string) {
@@ -67,7 +77,11 @@ func writeFile(path string, directives []directive, after []string) error {
 	}
 	for _, d := range directives {
 		put(d.before)
-		put([]string{strings.Join(append([]string{d.name}, d.args...), " ")})
+		words := []string{d.name}
+		for _, arg := range d.args {
+			words = append(words, strings.ReplaceAll(arg, " ", `\ `))
+		}
+		put([]string{strings.Join(words, " ")})
 		put(d.input)
 		if d.answers {
 			put([]string{separator})

@@ -127,6 +127,9 @@ func show(message pgproto3.BackendMessage, withMessages bool) string {
 	case *pgproto3.ParameterStatus:
 		add("Name", m.Name)
 		add("Value", m.Value)
+	case *pgproto3.NotificationResponse:
+		add("Channel", m.Channel)
+		add("Payload", m.Payload)
 	case *pgproto3.BackendKeyData:
 		add("KeyBytes", len(m.SecretKey))
 	case *pgproto3.NegotiateProtocolVersion:

@@ -1,6 +1,7 @@
 package wiretest
 
 import (
+	"bufio"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -103,9 +104,11 @@ type runner struct {
 	current string
 }
 
-// client is one connection of a transcript.
+// client is one connection of a transcript. It is read through input, so that one can look
+// whether something has come.
 type client struct {
 	conn      net.Conn
+	input     *bufio.Reader
 	frontend  *pgproto3.Frontend
 	processID uint32
 	key       []byte
@@ -130,7 +133,7 @@ func (r *runner) run(d *directive) ([]string, error) {
 	case "connect":
 		return nil, r.connect(d.args)
 	case "cancel":
-		return nil, r.cancel(slices.Contains(d.args, "wrong"))
+		return nil, r.cancel(slices.Contains(d.args, "wrong"), slices.Contains(d.args, "running"))
 	}
 	if r.clients[r.current] == nil {
 		if err := r.connect(nil); err != nil {
@@ -148,7 +151,7 @@ func (r *runner) run(d *directive) ([]string, error) {
 		return nil, c.raw(d.input)
 	case "byte":
 		var one [1]byte
-		_, err := io.ReadFull(c.conn, one[:])
+		_, err := io.ReadFull(c.input, one[:])
 		return []string{strconv.Quote(string(one[:]))}, err
 	case "until":
 		return c.until(d.input, d.args)
@@ -167,7 +170,8 @@ func (r *runner) open() error {
 	if err != nil {
 		return err
 	}
-	r.clients[r.current] = &client{conn: conn, frontend: pgproto3.NewFrontend(conn, conn)}
+	input := bufio.NewReader(conn)
+	r.clients[r.current] = &client{conn: conn, input: input, frontend: pgproto3.NewFrontend(input, conn)}
 	return nil
 }
 
@@ -216,8 +220,33 @@ func (r *runner) connect(args []string) error {
 }
 
 // cancel sends a CancelRequest for the current connection and waits until it has been closed.
-func (r *runner) cancel(wrong bool) error {
+func (r *runner) cancel(wrong, running bool) error {
 	c := r.clients[r.current]
+	if running {
+		return r.cancelRunning(c)
+	}
+	return r.cancelOnce(c, wrong)
+}
+
+// cancelRunning cancels until there is an answer: a request that comes before the statement
+// has begun does nothing.
+func (r *runner) cancelRunning(c *client) error {
+	const pause = 20 * time.Millisecond
+	for late := time.Now().Add(answerTimeout); time.Now().Before(late); {
+		if err := r.cancelOnce(c, false); err != nil {
+			return err
+		}
+		if err := c.conn.SetReadDeadline(time.Now().Add(pause)); err != nil {
+			return err
+		}
+		if _, err := c.input.Peek(1); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return errors.New("the statement goes on")
+}
+
+func (r *runner) cancelOnce(c *client, wrong bool) error {
 	key := slices.Clone(c.key)
 	if wrong {
 		key[0] ^= 0xff

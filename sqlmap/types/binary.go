@@ -11,6 +11,9 @@ import (
 
 // ParseBinary reads the binary form of a type. The value may alias data.
 func ParseBinary(oid OID, data []byte) (Value, error) {
+	if t := Lookup(oid); t != nil && t.Size > 0 && len(data) < int(t.Size) && oid != Name {
+		return Value{}, pgwire.Errorf(pgwire.CodeProtocolViolation, "insufficient data left in message")
+	}
 	switch oid {
 	case Char:
 		if len(data) != 1 || data[0] >= utf8.RuneSelf {
