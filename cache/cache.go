@@ -33,7 +33,8 @@ type Cache struct {
 	fences      fences
 	leases      leases
 	flushers    []*flusher
-	progress    signal // raised after each flush
+	groups      *groupFlusher // nil without a tier
+	progress    signal        // raised after each flush
 	reaper      reaper
 	housekeeper housekeeper
 	writers     sync.Pool // *writer
@@ -116,9 +117,10 @@ func (c *Cache) restore(ctx context.Context, tier Tier) {
 		c.flushers = append(c.flushers, f)
 		c.background.Go(func() { f.run(ctx) })
 	}
+	c.groups = &groupFlusher{flusher: flusher{cache: c, work: make(chan struct{}, 1)}}
+	c.background.Go(func() { c.groups.run(ctx) })
 	for _, w := range state.Watermarks {
-		in := &invalidation{cache: c, fence: &fence{labels: []Label{w.Label}}, seen: map[uint64]struct{}{}}
-		in.fence.seq.Store(uint64(w.Seq))
+		in := &invalidation{cache: c, fence: fenceOf(w), seen: map[uint64]struct{}{}}
 		c.fences.raise(in.fence)
 		c.background.Go(func() { c.resume(ctx, in, []Watermark{w}) })
 	}
@@ -220,7 +222,7 @@ func (c *Cache) Close(ctx context.Context) error {
 
 // drain waits until the flushers are idle.
 func (c *Cache) drain(ctx context.Context) error {
-	for _, f := range c.flushers {
+	for _, f := range c.allFlushers() {
 		for {
 			progress := c.progress.wait()
 			if f.isIdle() {
@@ -234,6 +236,14 @@ func (c *Cache) drain(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// allFlushers are those of keys after that of groups, which may give them work.
+func (c *Cache) allFlushers() []*flusher {
+	if c.groups == nil {
+		return nil
+	}
+	return append([]*flusher{&c.groups.flusher}, c.flushers...)
 }
 
 // close drops all entries, so that their memory goes back to the system.

@@ -15,6 +15,8 @@
 //	flush      (of a namespace) to invalidate all its entries at once
 //	dirty      in L1, and not yet written to L2
 //	tombstone  a dirty entry saying "this key is absent", hiding an older record in L2
+//	block      writes and invalidations that become visible together, see [Cache.Commit]
+//	group      a published block on its way to L2
 //	sequence   a number from one monotonic counter; every write and every invalidation
 //	           takes one, so that "older" is decided without a clock
 //
@@ -33,6 +35,16 @@
 //	I5  The bytes of L1 (headers, keys, labels, values, index) are reserved before an
 //	    entry is inserted and never exceed Config.L1BytesMax.
 //	I6  No lock is held across compression or disk I/O. A hit takes a shard's lock shared.
+//	I7  A block is published with the shards of all its keys locked, in order of number;
+//	    with all shards locked if it has invalidations, whose fences then hide what they
+//	    cover in L1 too (masks) until it is removed. Every read passes a shard's lock after
+//	    it learnt its namespace's generation, so who sees a part of a block sees all of it.
+//	    What a block relied on is checked in the same critical section.
+//	I8  A group reaches L2 by one commit, in the order of publication among groups. Until
+//	    then its entries are dirty, what is written to their keys meanwhile is not flushed,
+//	    and namespaces that begin with it take part in no other commit. A crash before
+//	    loses all of it. Its puts are stored together or, for want of room, not at all. Only
+//	    a group that fails after its caller was told so is dissolved into single writes.
 //
 // A *Cache may be used by any number of goroutines. A *Hit belongs to one goroutine.
 package cache

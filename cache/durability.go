@@ -74,7 +74,7 @@ func (c *Cache) Sync(ctx context.Context) error {
 	if c.config.Tier == nil {
 		return nil
 	}
-	for _, f := range c.flushers {
+	for _, f := range c.allFlushers() {
 		target, _, before := f.progressed()
 		for {
 			progress := c.progress.wait()

@@ -19,6 +19,7 @@ type fence struct {
 	ns     NamespaceID
 	prefix []byte // not nil: keys of ns with this prefix
 
+	masks     bool // it hides what it covers in L1 too, until that is removed
 	abandoned bool // its invalidation failed; guarded by fences.mu
 }
 
@@ -44,33 +45,97 @@ func (f *fence) covers(r *Record) bool {
 	return false
 }
 
+// watermarks are the fence as the tier remembers it.
+func (f *fence) watermarks() []Watermark {
+	if f.prefix != nil {
+		return []Watermark{{Label{f.ns, Prefix, string(f.prefix)}, f.sequence()}}
+	}
+	w := make([]Watermark, len(f.labels))
+	for i, label := range f.labels {
+		w[i] = Watermark{Label: label, Seq: f.sequence()}
+	}
+	return w
+}
+
+// fenceOf is the fence of a watermark.
+func fenceOf(w Watermark) *fence {
+	f := &fence{}
+	if w.Label.Kind == Prefix {
+		f.ns, f.prefix = w.Label.Namespace, []byte(w.Label.Text)
+	} else {
+		f.labels = []Label{w.Label}
+	}
+	f.seq.Store(uint64(w.Seq))
+	return f
+}
+
 // fences are the invalidations under way.
 type fences struct {
 	count  atomic.Int64
 	global atomic.Uint64 // raised by every invalidation in all namespaces (I3)
+	// masks are those of the active ones that hide entries of L1; nil: none.
+	masks atomic.Pointer[[]*fence]
 
 	mu     sync.RWMutex
 	active map[*fence]struct{}
 }
 
-// raise puts a fence up. One of the same coverage whose invalidation failed is replaced.
-func (f *fences) raise(x *fence) {
+// raise puts fences up, all at once. One of the same coverage whose invalidation failed is
+// replaced.
+func (f *fences) raise(list ...*fence) {
+	if len(list) == 0 {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for other := range f.active {
-		if other.abandoned && other.sameAs(x) {
-			delete(f.active, other)
+		if !other.abandoned {
+			continue
+		}
+		for _, x := range list {
+			if other.sameAs(x) {
+				x.masks = x.masks || other.masks
+				delete(f.active, other)
+			}
 		}
 	}
-	f.active[x] = struct{}{}
-	f.count.Store(int64(len(f.active)))
+	for _, x := range list {
+		f.active[x] = struct{}{}
+	}
+	f.countLocked()
 }
 
 func (f *fences) lower(x *fence) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.active, x)
+	f.countLocked()
+}
+
+// countLocked REQUIRES: f.mu held.
+func (f *fences) countLocked() {
 	f.count.Store(int64(len(f.active)))
+	var masks []*fence
+	for x := range f.active {
+		if x.masks {
+			masks = append(masks, x)
+		}
+	}
+	if masks == nil {
+		f.masks.Store(nil)
+		return
+	}
+	f.masks.Store(&masks)
+}
+
+// isMasked reports that an entry of L1 is hidden by an invalidation under way.
+func isMasked(masks []*fence, e entry) bool {
+	header := e.header()
+	if header.tombstone {
+		return false
+	}
+	r := Record{Namespace: header.namespace, Key: e.key(), Seq: header.seq, Attrs: e.attrs()}
+	return slices.ContainsFunc(masks, func(f *fence) bool { return f.covers(&r) })
 }
 
 // abandon leaves a fence up until its invalidation has been made up for.

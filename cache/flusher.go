@@ -229,13 +229,21 @@ func (s *shard) claim(hash uint64) (flushing, TierOp, bool) {
 	if sl.flags&slotDirty == 0 {
 		return flushing{}, TierOp{}, false
 	}
+	if s.held[hash] > 0 {
+		return flushing{}, TierOp{}, false // the group's settle will queue it again
+	}
 	e := s.entryOf(number)
 	header := e.header()
-	if c.generation(header.namespace) == nil {
+	gen := c.generation(header.namespace)
+	if gen == nil {
 		s.remove(number) // flushed meanwhile: nobody can reach it, in any tier
 		s.wakeWhenSaved(hash)
 		return flushing{}, TierOp{}, false
 	}
+	if g := gen.writtenBy.Load(); g != nil && g.deferKey(dirtyKey{s, hash}) {
+		return flushing{}, TierOp{}, false // the tier does not know the generation yet
+	}
+	s.inHand[hash] = struct{}{}
 	x := flushing{dirtyKey: dirtyKey{s, hash}, seq: header.seq, ref: sl.ref, chunk: s.arena.Pin(sl.ref)}
 	x.awaited, x.synced = len(s.waiters[hash]) > 0, s.isSyncAwaited(hash)
 	op := TierOp{Record: Record{Namespace: header.namespace, Key: e.key(), Seq: header.seq}}
@@ -262,6 +270,7 @@ func (x *flushing) settle(op *TierOp, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.unpinLocked(x.chunk, x.ref)
+	delete(s.inHand, x.hash)
 	if err != nil {
 		s.wake(x.hash, err)
 	}

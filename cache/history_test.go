@@ -31,6 +31,10 @@ import (
 // A crash, after which only what was synced and some of the rest is there, may undo an
 // acknowledged put, so that an older one shows again; it may never undo an invalidation.
 //
+// The changes of a block are events with one beginning and one end. Since whoever sees one
+// of them sees all, a block has ended, for this purpose, when the first of its values was
+// served (I7).
+//
 // A miss is always allowed.
 type event struct {
 	kind       string // "put", "get", or an invalidation
@@ -39,6 +43,30 @@ type event struct {
 	tags, deps []string
 	label      string // tag, dependency or prefix
 	start, end int64
+	block      int64 // 0: none
+}
+
+// endBlocks makes blocks end when their first value was served.
+func endBlocks(history []event) {
+	blockOf, seen := map[string]int64{}, map[int64]int64{}
+	for i := range history {
+		if e := &history[i]; e.block != 0 && e.kind == "put" {
+			blockOf[e.value] = e.block
+		}
+	}
+	for i := range history {
+		get := &history[i]
+		block := blockOf[get.value]
+		if first, ok := seen[block]; get.kind == "get" && block != 0 && (!ok || get.end < first) {
+			seen[block] = get.end
+		}
+	}
+	for i := range history {
+		e := &history[i]
+		if first, ok := seen[e.block]; ok && e.block != 0 {
+			e.end = min(e.end, first)
+		}
+	}
 }
 
 // covers reports that the invalidation x covers the put w.
@@ -146,6 +174,14 @@ func TestHistoryCheckerFindsLies(t *testing.T) {
 			t.Errorf("%s, still running at the get: %v", name, wrong)
 		}
 	}
+	block := event{kind: "put", ns: "n", key: "other", value: "3", start: 3, end: 20, block: 1}
+	part := event{kind: "tag", ns: "n", label: "t", start: 3, end: 20, block: 1}
+	seen := event{kind: "get", ns: "n", key: "other", value: "3", start: 4, end: 6}
+	history := []event{put, block, part, seen, get}
+	endBlocks(history)
+	if len(check(history)) == 0 {
+		t.Error("half a block: not found")
+	}
 	get.tags = nil
 	if len(check([]event{put, get})) == 0 {
 		t.Error("lost labels: not found")
@@ -204,6 +240,7 @@ func runHistory(t *testing.T, withTier bool, seed uint64) {
 		})
 	}
 	wait.Wait()
+	endBlocks(w.recorded.events)
 	for _, wrong := range check(w.recorded.events) {
 		t.Errorf("seed %d: %s", seed, wrong)
 	}
@@ -245,8 +282,10 @@ func (w *world) step(random *rand.Rand) {
 	switch {
 	case roll < 450:
 		w.get(ns, key)
-	case roll < 750:
+	case roll < 650:
 		w.put(random, ns, key)
+	case roll < 750:
+		w.block(random)
 	case roll < 800:
 		w.invalidate(event{kind: "delete", ns: ns, key: key})
 	case roll < 850:
@@ -326,6 +365,65 @@ func (w *world) put(random *rand.Rand, ns, key string) {
 		w.t.Error(err)
 	}
 	w.record(e)
+}
+
+// block commits puts and deletes of several keys and perhaps an invalidation.
+func (w *world) block(random *rand.Rand) {
+	var b cache.Block
+	id := w.value.Add(1)
+	var events []event
+	used := map[string]bool{}
+	for range 2 + random.IntN(3) {
+		e := event{kind: "put", ns: fmt.Sprint("n", random.IntN(2)), key: fmt.Sprintf("%c%d", 'a'+rune(random.IntN(2)), random.IntN(3)), block: id}
+		if used[e.ns+e.key] {
+			continue
+		}
+		used[e.ns+e.key] = true
+		d := cache.NewDraft(nil)
+		verdict := cache.Write
+		if random.IntN(4) == 0 {
+			e.kind, verdict = "delete", cache.Remove
+		} else {
+			e.value = fmt.Sprint(w.value.Add(1))
+			if random.IntN(2) == 0 {
+				e.tags = []string{"t"}
+			}
+			d.Value, d.Tags = []byte(e.value+" "+strings.Repeat("x", 1<<random.IntN(13))), e.tags
+			d.Admission = cache.Admission(random.IntN(3))
+		}
+		b.Updates = append(b.Updates, cache.KeyUpdate{Key: cache.K(e.ns, e.key), Update: func(_ *cache.Hit, draft *cache.Draft) (cache.Verdict, error) {
+			*draft = d
+			return verdict, nil
+		}})
+		events = append(events, e)
+	}
+	ns := fmt.Sprint("n", random.IntN(2))
+	// The invalidation comes before the puts of its block, so that they are not covered.
+	e := event{ns: ns, block: id}
+	switch x := (cache.Invalidation{Namespace: []byte(ns)}); random.IntN(8) {
+	case 0:
+		e.kind, e.label, x.Coverage, x.Labels = "tag", "t", cache.CoverTags, []string{"t"}
+		b.Invalidations, events = append(b.Invalidations, x), append(events, e)
+	case 1:
+		e.kind, e.label, x.Coverage, x.Labels, x.Namespace = "dependency", "d", cache.CoverDependencies, []string{"d"}, nil
+		b.Invalidations, events = append(b.Invalidations, x), append(events, e)
+	case 2:
+		e.kind, e.label, x.Coverage, x.Prefix = "prefix", "a", cache.CoverPrefix, []byte("a")
+		b.Invalidations, events = append(b.Invalidations, x), append(events, e)
+	case 3:
+		e.kind, x.Coverage = "flush", cache.CoverNamespace
+		b.Invalidations, events = append(b.Invalidations, x), append(events, e)
+	}
+	start := w.moved.Add(1)
+	err := w.cache.Commit(context.Background(), &b)
+	end := w.moved.Add(1)
+	if err != nil {
+		w.t.Errorf("block: %v", err)
+	}
+	for i := range events {
+		events[i].start, events[i].end = start, end
+		w.record(events[i])
+	}
 }
 
 func (w *world) invalidate(e event) {

@@ -130,12 +130,7 @@ func (c *Cache) emitFence(gen *generation, f *fence) {
 
 // run removes what the fence covers, from both tiers.
 func (in *invalidation) run(ctx context.Context) error {
-	defer func() {
-		in.cache.counters.invalidations.Add(in.count)
-		if in.gen != nil {
-			in.gen.owner.counters.invalidations.Add(in.count)
-		}
-	}()
+	defer in.countRemoved()
 	if err := in.cache.saveGenerations(ctx, in.gen); err != nil {
 		return err
 	}
@@ -155,14 +150,28 @@ func (in *invalidation) run(ctx context.Context) error {
 	}
 	// Labels take effect with one durable write; removing the records comes after it, and
 	// then nothing below the watermarks is left: they are not needed any more.
-	watermarks := in.watermarks()
+	watermarks := in.fence.watermarks()
 	if err := tier.PutWatermarks(ctx, watermarks); err != nil {
 		return err
 	}
+	return in.removeMarked(ctx)
+}
+
+// countRemoved adds what was removed to the statistics.
+func (in *invalidation) countRemoved() {
+	in.cache.counters.invalidations.Add(in.count)
+	if in.gen != nil {
+		in.gen.owner.counters.invalidations.Add(in.count)
+	}
+}
+
+// removeMarked removes from the tier what is below the invalidation's watermarks, which
+// are not needed any more then.
+func (in *invalidation) removeMarked(ctx context.Context) error {
 	if err := in.removeFromTier(ctx); err != nil {
 		return err
 	}
-	return tier.DropWatermarks(ctx, watermarks)
+	return in.cache.config.Tier.DropWatermarks(ctx, in.fence.watermarks())
 }
 
 // invalidation is one invalidation under way.
@@ -179,36 +188,41 @@ type invalidation struct {
 	durability Durability
 }
 
+// enterBackground begins background work, which Close waits for. The caller must call
+// c.background.Done when it is over.
+func (c *Cache) enterBackground() error {
+	c.closing.Lock()
+	defer c.closing.Unlock()
+	if c.closed.Load() {
+		return ErrClosed
+	}
+	c.background.Add(1)
+	return nil
+}
+
 // newInvalidation raises the fences: from now on nothing covered can be promoted, and
 // records in the tier that are covered are not served. The caller must call
 // c.background.Done when it is over.
 func (c *Cache) newInvalidation(gen *generation, f *fence) (*invalidation, error) {
-	c.closing.Lock()
-	if c.closed.Load() {
-		c.closing.Unlock()
-		return nil, ErrClosed
+	if err := c.enterBackground(); err != nil {
+		return nil, err
 	}
-	c.background.Add(1)
-	c.closing.Unlock()
 	f.gen = gen
 	f.seq.Store(math.MaxUint64)
 	c.fences.raise(f)
-	if gen != nil {
-		gen.fence.Add(1)
-	} else {
-		c.fences.global.Add(1)
-	}
+	c.bumpFence(gen)
 	c.leases.overtake(c, f)
 	f.seq.Store(uint64(c.nextSeq()))
 	return &invalidation{cache: c, gen: gen, fence: f, seen: map[uint64]struct{}{}}, nil
 }
 
-func (in *invalidation) watermarks() []Watermark {
-	w := make([]Watermark, len(in.fence.labels))
-	for i, label := range in.fence.labels {
-		w[i] = Watermark{Label: label, Seq: in.fence.sequence()}
+// bumpFence makes every mark taken before void (I3). A nil gen means all namespaces.
+func (c *Cache) bumpFence(gen *generation) {
+	if gen != nil {
+		gen.fence.Add(1)
+	} else {
+		c.fences.global.Add(1)
 	}
-	return w
 }
 
 // covered is a slot found by a sweep of L1; seq tells whether it is still the same entry.
@@ -325,6 +339,13 @@ func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushW
 // removeFromTier deletes the records of covered keys. That need not be durable: the
 // watermarks are, and they come first in the tier's log.
 func (in *invalidation) removeFromTier(ctx context.Context) error {
+	if in.fence.prefix != nil {
+		err := in.cache.config.Tier.ScanPrefix(ctx, in.fence.ns, in.fence.prefix, func(r *Record) bool { return in.collect(ctx, r) })
+		if err != nil {
+			return err
+		}
+		return in.commit(ctx, false)
+	}
 	for _, label := range in.fence.labels {
 		err := in.cache.config.Tier.ScanLabel(ctx, label, func(r *Record) bool { return in.collect(ctx, r) })
 		if err == nil {

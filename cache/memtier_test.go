@@ -140,6 +140,30 @@ func (t *memTier) MayContain(ns NamespaceID, key []byte) bool {
 }
 
 func (t *memTier) Write(ctx context.Context, ops []TierOp, sync bool) error {
+	return t.change(ctx, sync, func() { t.write(ops) })
+}
+
+// Commit is one step of the log, so that a crash keeps all of it or nothing.
+func (t *memTier) Commit(ctx context.Context, commit *TierCommit, sync bool) error {
+	return t.change(ctx, sync, func() {
+		outer := t.log
+		t.log = nil
+		for _, n := range commit.Namespaces {
+			t.putNamespace(n.Row, n.Old)
+		}
+		t.putWatermarks(commit.Watermarks)
+		t.write(commit.Ops)
+		steps := t.log
+		t.log = append(outer, func(s *memState) {
+			for _, step := range steps {
+				step(s)
+			}
+		})
+	})
+}
+
+// change runs a write, with the faults that are asked for.
+func (t *memTier) change(ctx context.Context, sync bool, write func()) error {
 	if t.writing != nil {
 		t.writing <- struct{}{}
 	}
@@ -155,6 +179,18 @@ func (t *memTier) Write(ctx context.Context, ops []TierOp, sync bool) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	write()
+	if sync {
+		t.sync()
+	}
+	if err := t.afterWrite.Swap(nil); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// write REQUIRES: t.mu held.
+func (t *memTier) write(ops []TierOp) {
 	for i := range ops {
 		op := &ops[i]
 		key := memKey{op.Record.Namespace, string(op.Record.Key)}
@@ -174,13 +210,6 @@ func (t *memTier) Write(ctx context.Context, ops []TierOp, sync bool) error {
 		r.Key, r.Attrs, r.Value = bytes.Clone(r.Key), Attrs(bytes.Clone(r.Attrs)), append([]byte{}, r.Value...)
 		t.apply(false, func(s *memState) { s.records[key] = r; s.last = max(s.last, seq) })
 	}
-	if sync {
-		t.sync()
-	}
-	if err := t.afterWrite.Swap(nil); err != nil {
-		return *err
-	}
-	return nil
 }
 
 func (t *memTier) hasGeneration(id NamespaceID) bool {
@@ -206,14 +235,30 @@ func (t *memTier) PutNamespace(_ context.Context, row NamespaceRow, old Namespac
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.apply(true, func(s *memState) {
+	t.putNamespace(row, old)
+	t.sync()
+	return nil
+}
+
+// putNamespace and putWatermarks REQUIRE: t.mu held.
+func (t *memTier) putNamespace(row NamespaceRow, old NamespaceID) {
+	t.apply(false, func(s *memState) {
 		s.namespaces[row.Name] = row
 		s.last = max(s.last, Sequence(row.ID))
 		if old != 0 {
 			s.dropGeneration(old)
 		}
 	})
-	return nil
+}
+
+func (t *memTier) putWatermarks(w []Watermark) {
+	w = slices.Clone(w)
+	t.apply(false, func(s *memState) {
+		for _, x := range w {
+			s.watermarks[x.Label] = max(s.watermarks[x.Label], x.Seq)
+			s.last = max(s.last, x.Seq)
+		}
+	})
 }
 
 func (t *memTier) DropNamespace(_ context.Context, name string, id NamespaceID) error {
@@ -229,12 +274,8 @@ func (t *memTier) PutWatermarks(_ context.Context, w []Watermark) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.apply(true, func(s *memState) {
-		for _, x := range w {
-			s.watermarks[x.Label] = max(s.watermarks[x.Label], x.Seq)
-			s.last = max(s.last, x.Seq)
-		}
-	})
+	t.putWatermarks(w)
+	t.sync()
 	return nil
 }
 

@@ -38,6 +38,9 @@ type generation struct {
 	// that ended it failed; zero: none.
 	replaces atomic.Uint64
 
+	// writtenBy is the group whose commit will tell the tier of this generation; nil: none.
+	writtenBy atomic.Pointer[group]
+
 	alone   atomic.Int64 // entries that only L1 holds
 	leases  atomic.Int64 // in use
 	l1Bytes atomic.Int64

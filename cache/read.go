@@ -33,8 +33,9 @@ func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h 
 		return foundNone, m
 	}
 	state := e.stateAt(nowMs)
-	if state == Dead {
-		isBuried := e.header().tombstone
+	masks := s.cache.fences.masks.Load()
+	if state == Dead || masks != nil && isMasked(*masks, e) {
+		isBuried := state != Dead || e.header().tombstone
 		s.mu.RUnlock()
 		if isBuried {
 			return foundBuried, m

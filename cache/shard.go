@@ -40,6 +40,10 @@ type shard struct {
 	changes [stripesPerShard]uint32
 	waiters map[uint64][]*flushWaiter // by key hash: who waits for a dirty entry's flush
 	leases  map[uint64]*lease         // by key hash
+	// inHand are the keys that a flusher is writing to the tier. held counts, by key, the
+	// groups that are to be written first.
+	inHand map[uint64]struct{}
+	held   map[uint64]int
 }
 
 // stripesPerShard bounds false conflicts between writers of different keys; with 16
@@ -81,7 +85,7 @@ func newShard(c *Cache, number int, pool *arena.Pool) *shard {
 		cache: c, number: number,
 		index: newIndex(), given: 1,
 		arena: arena.New(pool), wheel: wheel.New(c.clock.ms()), labels: newLabelIndex(),
-		waiters: map[uint64][]*flushWaiter{}, leases: map[uint64]*lease{},
+		waiters: map[uint64][]*flushWaiter{}, inHand: map[uint64]struct{}{}, held: map[uint64]int{}, leases: map[uint64]*lease{},
 	}
 	s.slots.Extend(0)
 	s.policy = eviction.New(c.config.L1Policy, func(number uint32) uint32 { return s.slot(number).tag }, c.config.Random())

@@ -19,6 +19,9 @@ type LabelKind uint8
 const (
 	Tag LabelKind = iota
 	Dependency
+	// Prefix is no label: a Watermark of this kind covers the keys of its namespace that
+	// begin with its text.
+	Prefix
 )
 
 // Label is a tag or dependency inside a namespace generation. With Namespace zero it
@@ -125,6 +128,19 @@ type TierOp struct {
 	Err error
 }
 
+// TierCommit is what one commit writes: all of it or, after a crash, nothing.
+type TierCommit struct {
+	Namespaces []NamespaceChange // take effect before Ops
+	Watermarks []Watermark
+	Ops        []TierOp // as for Write, but puts that do not fit together are all rejected
+}
+
+// NamespaceChange is a PutNamespace that is part of a commit.
+type NamespaceChange struct {
+	Row NamespaceRow
+	Old NamespaceID
+}
+
 // TierState is what a tier remembers at open.
 type TierState struct {
 	Namespaces []NamespaceRow
@@ -178,6 +194,9 @@ type Tier interface {
 	// happened. With sync it returns once they are durable; else once they are visible.
 	// On error none, or an unknown part, is applied.
 	Write(ctx context.Context, ops []TierOp, sync bool) error
+
+	// Commit is Write for a block: however large, it is one atomic commit.
+	Commit(ctx context.Context, commit *TierCommit, sync bool) error
 
 	// PutNamespace stores row durably; one of the same id replaces the limits, which hold
 	// from then on. If old is not zero and not the row's own id, the generation old ends with

@@ -273,11 +273,11 @@ func (g *group) disown() {
 func (g *group) committed() {
 	s := g.s
 	s.lastSeq = max(s.lastSeq, g.lastSeq)
-	for _, c := range g.changes {
-		s.usage.add(c.ns, c.entries, c.bytes)
-	}
 	for _, effect := range g.effects {
 		effect()
+	}
+	for _, c := range g.changes { // also of generations that the effects have begun
+		s.usage.add(c.ns, c.entries, c.bytes)
 	}
 	s.counters.evictions.Add(g.evictions)
 	s.counters.expirations.Add(g.expirations)

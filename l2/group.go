@@ -25,6 +25,8 @@ type group struct {
 	pending map[string]span
 	arena   []byte
 
+	begun, ended []cache.NamespaceID // generations that begin and end with this batch
+
 	lastSeq       cache.Sequence
 	bytes         int64 // change of the bytes in use, by changes
 	changes       []change

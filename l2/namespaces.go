@@ -62,28 +62,41 @@ func (s *Store) PutNamespace(ctx context.Context, row cache.NamespaceRow, old ca
 	defer s.leave()
 	r := &request{sync: true, alone: true, ops: 1}
 	r.emit = func(g *group) error {
-		var ended []cache.NamespaceID
-		if old != 0 && old != row.ID {
-			ended = append(ended, old)
-		}
-		if current, ok := s.names[row.Name]; ok && current != row.ID && current != old {
-			ended = append(ended, current) // its name is taken, nothing would reclaim it
-		}
-		g.set(appendNamespaceKey(nil, row.Name), appendNamespaceRow(nil, row))
-		g.lastSeq = max(g.lastSeq, cache.Sequence(row.ID))
-		g.end(ended)
-		g.effects = append(g.effects, func() {
-			s.names[row.Name] = row.ID
-			u := s.usage.begin(row.ID)
-			u.quota.Store(row.Limits.L2BytesMax)
-			s.overQuota = s.overQuota || u.isOver()
-		})
+		g.putNamespace(row, old)
 		return nil
 	}
 	if err := s.submit(ctx, r); err != nil {
 		return fmt.Errorf("l2: put namespace: %w", err)
 	}
 	return nil
+}
+
+// putNamespace adds a namespace's row, and the end of its older generation, to the batch.
+// Later ops of the batch may be about the new generation already.
+func (g *group) putNamespace(row cache.NamespaceRow, old cache.NamespaceID) {
+	s := g.s
+	var ended []cache.NamespaceID
+	if old != 0 && old != row.ID {
+		ended = append(ended, old)
+	}
+	if current, ok := s.names[row.Name]; ok && current != row.ID && current != old {
+		ended = append(ended, current) // its name is taken, nothing would reclaim it
+	}
+	g.set(appendNamespaceKey(nil, row.Name), appendNamespaceRow(nil, row))
+	g.lastSeq = max(g.lastSeq, cache.Sequence(row.ID))
+	g.end(ended)
+	g.begun = append(g.begun, row.ID)
+	g.effects = append(g.effects, func() {
+		s.names[row.Name] = row.ID
+		u := s.usage.begin(row.ID)
+		u.quota.Store(row.Limits.L2BytesMax)
+		s.overQuota = s.overQuota || u.isOver()
+	})
+}
+
+// isLive reports that a generation is live for the next op of the batch.
+func (g *group) isLive(ns cache.NamespaceID) bool {
+	return !slices.Contains(g.ended, ns) && (g.s.usage.of(ns) != nil || slices.Contains(g.begun, ns))
 }
 
 // DropNamespace implements cache.Tier.
@@ -112,6 +125,7 @@ func (g *group) end(ids []cache.NamespaceID) {
 	for _, id := range ids {
 		g.set(appendNamespacePrefix(nil, kindGarbage, id), nil)
 	}
+	g.ended = append(g.ended, ids...)
 	g.effects = append(g.effects, func() {
 		for _, id := range ids {
 			g.s.usage.end(id)

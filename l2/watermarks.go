@@ -11,7 +11,11 @@ import (
 // PutWatermarks implements cache.Tier. A watermark never goes back: calls that overtake
 // one another leave the greater sequence. Those of ended generations are dropped.
 func (s *Store) PutWatermarks(ctx context.Context, w []cache.Watermark) error {
-	return s.changeWatermarks(ctx, w, true, func(g *group, key []byte, stored, seq cache.Sequence) {
+	return s.changeWatermarks(ctx, w, true, (*group).raiseWatermarks)
+}
+
+func (g *group) raiseWatermarks(w []cache.Watermark) error {
+	return g.eachWatermark(w, func(key []byte, stored, seq cache.Sequence) {
 		if seq > stored {
 			g.set(key, appendUint64(nil, uint64(seq)))
 			g.remember(key, appendUint64(nil, uint64(seq)))
@@ -21,16 +25,18 @@ func (s *Store) PutWatermarks(ctx context.Context, w []cache.Watermark) error {
 
 // DropWatermarks implements cache.Tier. A watermark that was raised meanwhile stays.
 func (s *Store) DropWatermarks(ctx context.Context, w []cache.Watermark) error {
-	return s.changeWatermarks(ctx, w, false, func(g *group, key []byte, stored, seq cache.Sequence) {
-		if stored != 0 && stored <= seq {
-			g.delete(key)
-			g.remember(key, nil)
-		}
+	return s.changeWatermarks(ctx, w, false, func(g *group, w []cache.Watermark) error {
+		return g.eachWatermark(w, func(key []byte, stored, seq cache.Sequence) {
+			if stored != 0 && stored <= seq {
+				g.delete(key)
+				g.remember(key, nil)
+			}
+		})
 	})
 }
 
 func (s *Store) changeWatermarks(ctx context.Context, w []cache.Watermark, sync bool,
-	apply func(g *group, key []byte, stored, seq cache.Sequence),
+	change func(*group, []cache.Watermark) error,
 ) error {
 	if err := s.enter(); err != nil {
 		return err
@@ -38,24 +44,26 @@ func (s *Store) changeWatermarks(ctx context.Context, w []cache.Watermark, sync 
 	defer s.leave()
 	// The committer may come to it after the caller gave up: it gets its own copy.
 	w = append([]cache.Watermark(nil), w...)
-	r := &request{sync: sync, ops: len(w)}
-	r.emit = func(g *group) error {
-		for _, mark := range w {
-			g.lastSeq = max(g.lastSeq, mark.Seq)
-			if mark.Label.Namespace != 0 && s.usage.of(mark.Label.Namespace) == nil {
-				continue
-			}
-			key := appendWatermarkKey(nil, mark.Label)
-			stored, err := g.watermark(key)
-			if err != nil {
-				return err
-			}
-			apply(g, key, stored, mark.Seq)
-		}
-		return nil
-	}
+	r := &request{sync: sync, ops: len(w), emit: func(g *group) error { return change(g, w) }}
 	if err := s.submit(ctx, r); err != nil {
 		return fmt.Errorf("l2: change watermarks: %w", err)
+	}
+	return nil
+}
+
+// eachWatermark calls change with each watermark's key and what is stored under it; 0: nothing.
+func (g *group) eachWatermark(w []cache.Watermark, change func(key []byte, stored, seq cache.Sequence)) error {
+	for _, mark := range w {
+		g.lastSeq = max(g.lastSeq, mark.Seq)
+		if mark.Label.Namespace != 0 && !g.isLive(mark.Label.Namespace) {
+			continue
+		}
+		key := appendWatermarkKey(nil, mark.Label)
+		stored, err := g.watermark(key)
+		if err != nil {
+			return err
+		}
+		change(key, stored, mark.Seq)
 	}
 	return nil
 }

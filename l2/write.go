@@ -15,6 +15,10 @@ type write struct {
 	s       *Store
 	ops     []writeOp
 	memory  []byte // keys and m rows of ops
+
+	isAtomic   bool // puts that do not fit together are all rejected
+	rejectsAll bool
+	begun      []cache.NamespaceID // generations that begin with the same batch
 }
 
 type writeOp struct {
@@ -44,20 +48,11 @@ func (s *Store) Write(ctx context.Context, ops []cache.TierOp, sync bool) error 
 	if err := s.unwritable(); err != nil {
 		return s.shed(ops, sync, err)
 	}
-	w := &write{s: s, ops: make([]writeOp, 0, len(ops))}
+	w, err := s.newWrite(ctx, ops, sync)
+	if err != nil {
+		return err
+	}
 	defer w.release()
-	size := 0
-	for i := range ops {
-		r := &ops[i].Record
-		if int64(len(r.Value)) > payloadBytesMax {
-			return fmt.Errorf("l2: payload of %d bytes, limit %d", len(r.Value), payloadBytesMax)
-		}
-		size += recordKeyOffset + len(r.Key) + headerSize + len(r.Attrs) + inlineBytesMax
-	}
-	w.memory = make([]byte, 0, size)
-	for i := range ops {
-		w.prepare(ctx, &ops[i], sync)
-	}
 	w.request.emit, w.request.sync, w.request.sheddable = w.emit, sync, true
 	defer w.discardFiles()
 	if err := s.submit(ctx, &w.request); err != nil {
@@ -70,6 +65,24 @@ func (s *Store) Write(ctx context.Context, ops []cache.TierOp, sync bool) error 
 		w.report(&ops[i], &w.ops[i])
 	}
 	return nil
+}
+
+// newWrite prepares ops.
+func (s *Store) newWrite(ctx context.Context, ops []cache.TierOp, sync bool, begun ...cache.NamespaceID) (*write, error) {
+	w := &write{s: s, ops: make([]writeOp, 0, len(ops)), begun: begun}
+	size := 0
+	for i := range ops {
+		r := &ops[i].Record
+		if int64(len(r.Value)) > payloadBytesMax {
+			return nil, fmt.Errorf("l2: payload of %d bytes, limit %d", len(r.Value), payloadBytesMax)
+		}
+		size += recordKeyOffset + len(r.Key) + headerSize + len(r.Attrs) + inlineBytesMax
+	}
+	w.memory = make([]byte, 0, size)
+	for i := range ops {
+		w.prepare(ctx, &ops[i], sync)
+	}
+	return w, nil
 }
 
 // prepare encodes an op outside the committer: this is where payloads are compressed.
@@ -115,7 +128,8 @@ func (w *write) prepare(ctx context.Context, op *cache.TierOp, sync bool) {
 // prepareFile puts a payload into a file, if its record has a chance to be stored.
 func (w *write) prepareFile(o *writeOp, h *header, stored []byte, sync bool) {
 	s := w.s
-	if s.usage.of(o.ns) == nil || s.health.lowSpace.Load() || fileBytes(h.storedLen) > s.cfg.BytesMax ||
+	isLive := s.usage.of(o.ns) != nil || slices.Contains(w.begun, o.ns)
+	if !isLive || s.health.lowSpace.Load() || fileBytes(h.storedLen) > s.cfg.BytesMax ||
 		s.health.files.reason(s.cfg.Now()) != "" {
 		o.failed = true
 		return
@@ -175,10 +189,13 @@ func (w *write) report(op *cache.TierOp, o *writeOp) {
 
 // emit runs in the committer.
 func (w *write) emit(g *group) error {
+	if w.isAtomic {
+		w.rejectIfTooLarge(g)
+	}
 	for i := range w.ops {
 		o := &w.ops[i]
 		g.lastSeq = max(g.lastSeq, o.header.seq)
-		if w.s.usage.of(o.ns) == nil { // D6
+		if !g.isLive(o.ns) { // D6
 			o.superseded = true
 			continue
 		}
@@ -208,7 +225,7 @@ func (w *write) emitPut(g *group, o *writeOp, old *header, damaged bool) error {
 	if old != nil {
 		held = old.size(len(key))
 	}
-	if o.failed || w.s.health.lowSpace.Load() || w.s.usage.total.bytes.Load()+g.bytes-held+size > w.s.cfg.BytesMax || g.exceedsQuota(o.ns, size, held) {
+	if o.failed || w.rejectsAll || w.s.health.lowSpace.Load() || w.s.usage.total.bytes.Load()+g.bytes-held+size > w.s.cfg.BytesMax || !w.isAtomic && g.exceedsQuota(o.ns, size, held) {
 		o.rejected = true
 		g.rejections++
 		g.rejectedBytes += size
