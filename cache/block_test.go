@@ -168,7 +168,7 @@ func TestReadersSeeWholeBlocks(t *testing.T) {
 	inBothModes(t, func(t *testing.T, cfg Config) {
 		cfg.L1BytesMax = 1 << 20
 		c := open(t, cfg)
-		const keys, blocks = 4, 40
+		const keys, blocks = 4, 25
 		key := func(i int) Key { return K(fmt.Sprint("n", i%2), fmt.Sprint("k", i/2)) }
 		var committed atomic.Int64
 		var done atomic.Bool
@@ -210,7 +210,7 @@ func TestReadersSeeWholeBlocks(t *testing.T) {
 			put(t, c, "n0", "tagged", last, tags("t"))
 			put(t, c, "n1", "p:x", last)
 			put(t, c, "f", "x", last)
-			for j := range 60 { // so that there is something to sweep
+			for j := range 40 { // so that there is something to sweep
 				put(t, c, "n0", fmt.Sprint("more", j), last, tags("t"))
 			}
 			b := &Block{Invalidations: []Invalidation{
