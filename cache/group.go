@@ -18,6 +18,7 @@ type group struct {
 	flushes []blockFlush  // of commit.Namespaces; their flushing locks are held
 	sync    bool
 	always  bool // a put that the tier rejects is an error
+	removes bool // it deletes or invalidates something
 
 	first chan error    // buffered 1: how the first try ended
 	over  chan struct{} // closed when the tier has it or, with err set, it was dissolved
@@ -46,11 +47,11 @@ type groupMember struct {
 func newGroup(p *blockCommit) *group {
 	g := &group{cache: p.cache, flushes: p.flushes, first: make(chan error, 1), over: make(chan struct{})}
 	g.always = p.durability == DurabilityAlways
-	isInvalidation := len(p.fences)+len(p.flushes) > 0
+	g.removes = len(p.fences)+len(p.flushes) > 0
 	for i := range p.members {
-		isInvalidation = isInvalidation || p.members[i].verdict == Remove
+		g.removes = g.removes || p.members[i].verdict == Remove
 	}
-	g.sync = g.always || isInvalidation && p.durability != DurabilityOff
+	g.sync = g.always || g.removes && p.durability != DurabilityOff
 	return g
 }
 
@@ -208,12 +209,12 @@ func (f *groupFlusher) write(ctx context.Context, groups []*group) (err error) {
 	return err
 }
 
-// settle notes the outcome of a try. A group that fails is tried again as it is, unless its
-// caller waits to be told: then it is dissolved, and what it wrote gets to the tier like
-// any other write whose caller was told that it is not durable.
+// settle notes the outcome of a try. A group of puts that fails is tried again as it is,
+// unless its caller waits to be told. One that removes something, or whose caller is told,
+// is dissolved: what it wrote then gets to the tier like any other write after an error.
 func (g *group) settle(err error) {
 	outcome := err
-	isOver := err == nil || g.sync
+	isOver := err == nil || g.sync || g.removes
 	for i := range g.members {
 		g.members[i].settle(g, &g.commit.Ops[i], err, isOver)
 		if op := &g.commit.Ops[i]; err == nil && g.always && op.Rejected && !op.Delete {
