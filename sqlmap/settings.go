@@ -188,8 +188,16 @@ func checkInt(low, high int) func(string) (string, bool) {
 	}
 }
 
+// checkEncodingName reads a name as PostgreSQL does, by its letters and digits only: a
+// client that sends 'utf-8' with its quotes (asyncpg) means UTF8 all the same.
 func checkEncodingName(value string) (string, bool) {
-	switch strings.ToUpper(strings.ReplaceAll(value, "-", "")) {
+	letters := func(r rune) rune {
+		if isWordStart(byte(r)) && r != '_' && r < 0x80 || isDigit(byte(r)) && r < 0x80 {
+			return r
+		}
+		return -1
+	}
+	switch strings.ToUpper(strings.Map(letters, value)) {
 	case "UTF8", "UNICODE":
 		return "UTF8", true
 	}

@@ -103,6 +103,9 @@ func (p *planner) setClause(list []*pg_query.Node) (set []assignment, given uint
 		if err != nil {
 			return nil, 0, err
 		}
+		if isSelfAssignment(c, target.Val) {
+			continue
+		}
 		if c == colNS || c == colKey {
 			return nil, 0, unsupported(target.Location, "changing ns or key is", "Insert the entry under the new key and delete the old one.")
 		}
@@ -120,6 +123,16 @@ func (p *planner) setClause(list []*pg_query.Node) (set []assignment, given uint
 		}
 	}
 	return set, given, checkColumns(columns, list[0].GetResTarget().GetLocation())
+}
+
+// isSelfAssignment recognises ns = excluded.ns and key = excluded.key, with which mappers
+// set all columns: the row that conflicts has the same.
+func isSelfAssignment(column int, n *pg_query.Node) bool {
+	if column != colNS && column != colKey || n.GetColumnRef() == nil {
+		return false
+	}
+	names := scalar.Names(n.GetColumnRef().Fields)
+	return len(names) == 2 && (names[0] == "excluded" || names[0] == "blob") && names[1] == blobTable[column].name
 }
 
 // applySet evaluates assignments into a draft. The rows in e are the old ones.
