@@ -395,7 +395,7 @@ func (c *conn) ready() error {
 	}
 	status := c.session.TxStatus()
 	if status == TxIdle {
-		c.names.DropAllPortals()
+		c.names.EndTransaction()
 		c.deliver()
 	}
 	c.session.ReportSettings(c.report)

@@ -211,7 +211,7 @@ func (c *conn) execute(body []byte) error {
 // dropEnded closes the portals of a transaction block that s has ended.
 func (c *conn) dropEnded(s Statement) {
 	if s.EndsTransaction() && c.session.TxStatus() == TxIdle {
-		c.names.DropAllPortals()
+		c.names.EndTransaction()
 	}
 }
 

@@ -26,6 +26,9 @@ type namedStatement struct {
 	bytes int
 }
 
+// NewNames makes Names for a Session that runs without a server.
+func NewNames(limits Limits) *Names { return newNames(limits.withDefaults(), nil) }
+
 func newNames(limits Limits, pool *bufferPool) *Names {
 	return &Names{limits: limits, pool: pool}
 }
@@ -103,6 +106,29 @@ func (n *Names) DropAllStatements() {
 	n.statementBytes = 0
 }
 
+// PutPortal stores a portal that SQL has opened: a cursor (42P03 if the name is taken,
+// 54000 over the limits). Only the end of the session, or somebody who names it, closes one
+// that isHeld; others end with their transaction.
+func (n *Names) PutPortal(name string, s Statement, bound Portal, isHeld bool) error {
+	if err := n.reservePortal([]byte(name), 0); err != nil {
+		return err
+	}
+	p := n.newPortal()
+	p.statement, p.columns, p.bound, p.isHeld = s, s.Columns(), bound, isHeld
+	p.args.ResultFormats = expandFormats(p.args.ResultFormats[:0], len(p.columns))
+	n.putPortal([]byte(name), p)
+	return nil
+}
+
+// Portal finds an open portal, bound by the protocol or stored by PutPortal.
+func (n *Names) Portal(name string) (Portal, bool) {
+	p, err := n.portal([]byte(name))
+	if err != nil {
+		return nil, false
+	}
+	return p.bound, true
+}
+
 // DropPortal closes a portal; DropAllPortals closes all but the one being executed.
 func (n *Names) DropPortal(name string) bool {
 	p, err := n.portal([]byte(name))
@@ -119,6 +145,18 @@ func (n *Names) DropAllPortals() {
 	}
 	for _, p := range n.portals {
 		if p != n.running {
+			n.closePortal(p)
+		}
+	}
+}
+
+// EndTransaction closes the portals that end with a transaction; the server calls it.
+func (n *Names) EndTransaction() {
+	if n.unnamedPortal != nil && n.unnamedPortal != n.running {
+		n.closePortal(n.unnamedPortal)
+	}
+	for _, p := range n.portals {
+		if p != n.running && !p.isHeld {
 			n.closePortal(p)
 		}
 	}

@@ -7,6 +7,7 @@ type portal struct {
 	text      *string // the statement's, as Activity shows it
 	columns   []Column
 	bound     Portal
+	isHeld    bool // it outlives its transaction
 	// closedBound is the Portal this one was bound to before; its Bind may use it again.
 	closedBound Portal
 
@@ -60,7 +61,7 @@ func (p *portal) reset(pool *bufferPool) {
 		pool.putRead(p.block)
 		p.block = nil
 	}
-	p.name, p.statement, p.text, p.columns = "", nil, nil, nil
+	p.name, p.statement, p.text, p.columns, p.isHeld = "", nil, nil, nil, false
 	p.state, p.suspended, p.completion = portalReady, false, Completion{}
 }
 

@@ -32,7 +32,7 @@ func TestActivity(t *testing.T) {
 	w := newWorld(t, nil)
 	backends := &fakeBackends{}
 	begin := func(role pgwire.Role) *session {
-		s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{User: "me", Identity: pgwire.Identity{Role: role}, Names: &pgwire.Names{}, Backends: backends})
+		s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{User: "me", Identity: pgwire.Identity{Role: role}, Names: pgwire.NewNames(pgwire.Limits{}), Backends: backends})
 		if err != nil {
 			t.Fatal(err)
 		}

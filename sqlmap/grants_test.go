@@ -11,7 +11,7 @@ import (
 // sessionOf begins a session of a user with an identity.
 func (w *world) sessionOf(user string, identity pgwire.Identity) *session {
 	w.t.Helper()
-	s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{User: user, Identity: identity, Database: "db", Started: clockStart, Names: &pgwire.Names{}})
+	s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{User: user, Identity: identity, Database: "db", Started: clockStart, Names: pgwire.NewNames(pgwire.Limits{})})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ type plan struct {
 	action  action
 	// get is set instead of action for the plain get, which has its own portal.
 	get *getPlan
+	// late is set instead of action for a statement whose meaning the session tells.
+	late late
 	// failure is the error of a statement that cannot be planned, raised when it runs.
 	failure error
 
@@ -39,6 +41,8 @@ type outcome struct {
 	counted bool  // the tag has a count
 	// rows are what is sent; nil for none. If tag is empty it is "SELECT" and counts them.
 	rows cursor
+	// countsRows: the tag has the number of rows sent.
+	countsRows bool
 }
 
 // cursor makes rows, one after the other.
@@ -66,19 +70,23 @@ type planner struct {
 // newPlan plans a statement of a session.
 func newPlan(s *session, sql string, stmt *pg_query.Node, paramOIDs []uint32, isSimple bool) (*plan, error) {
 	p := &planner{handler: s.handler, sql: sql, declared: paramOIDs, isSimple: isSimple, path: s.searchPath()}
+	out, err := p.finish(stmt)
+	return out, position(sql, err)
+}
+
+// finish plans a statement with the types of its parameters. Positions of errors are in bytes.
+func (p *planner) finish(stmt *pg_query.Node) (*plan, error) {
 	p.newCompiler()
 	out, err := p.plan(stmt)
 	if err != nil {
-		return nil, position(sql, err)
+		return nil, err
 	}
 	if out.ownParams != nil {
 		out.params = out.ownParams
 		return out, nil
 	}
-	if out.params, err = p.compiler.Params.OIDs(); err != nil {
-		return nil, err
-	}
-	return out, nil
+	out.params, err = p.compiler.Params.OIDs()
+	return out, err
 }
 
 // newCompiler forgets what was inferred of parameters.

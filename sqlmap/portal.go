@@ -30,7 +30,7 @@ func (s *statement) Bind(_ context.Context, args *pgwire.BindArgs, recycle pgwir
 		x = &execution{}
 	}
 	params := x.env.Params[:0]
-	*x = execution{session: s.session, plan: s.plan, formats: args.ResultFormats, values: x.values[:0]}
+	*x = execution{session: s.session, plan: s.plan, columns: s.plan.columns, formats: args.ResultFormats, values: x.values[:0]}
 	x.env.Params = params
 	if s.plan.failure != nil {
 		return nil, s.plan.failure
@@ -69,6 +69,7 @@ func paramError(err error, i int) error {
 type execution struct {
 	session *session
 	plan    *plan
+	columns []pgwire.Column
 	formats []pgwire.Format
 	env     scalar.Env
 	isAlone bool
@@ -152,8 +153,8 @@ func (x *execution) execute(ctx context.Context, r *pgwire.Reply, isAlone bool) 
 
 // send sends rows until there are no more or the client wants no more.
 func (x *execution) send(r *pgwire.Reply) (pgwire.Completion, error) {
-	if len(x.values) != len(x.plan.columns) {
-		x.values = make([]types.Value, len(x.plan.columns))
+	if len(x.values) != len(x.columns) {
+		x.values = make([]types.Value, len(x.columns))
 	}
 	for !r.Full() {
 		if x.sent&1023 == 1023 {
@@ -166,14 +167,17 @@ func (x *execution) send(r *pgwire.Reply) (pgwire.Completion, error) {
 			return pgwire.Completion{}, err
 		}
 		if !ok {
-			if x.out.tag == "" {
+			switch {
+			case x.out.tag == "":
 				return pgwire.Completion{Tag: "SELECT", Rows: x.sent, HasRows: true}, nil
+			case x.out.countsRows:
+				return pgwire.Completion{Tag: x.out.tag, Rows: x.sent, HasRows: true}, nil
 			}
 			return pgwire.Completion{Tag: x.out.tag, Rows: x.out.count, HasRows: x.out.counted}, nil
 		}
 		r.StartRow(len(x.values))
 		for i, v := range x.values {
-			appendField(r, types.OID(x.plan.columns[i].TypeOID), v, x.formats[i], &x.env.Style)
+			appendField(r, types.OID(x.columns[i].TypeOID), v, x.formats[i], &x.env.Style)
 		}
 		r.EndRow()
 		x.sent++

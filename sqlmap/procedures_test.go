@@ -15,7 +15,7 @@ func TestIncrIsAtomic(t *testing.T) {
 	const workers, rounds = 8, 100
 	var wait sync.WaitGroup
 	for range workers {
-		s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{User: "me", Names: &pgwire.Names{}, Identity: w.session("main").info.Identity})
+		s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{User: "me", Names: pgwire.NewNames(pgwire.Limits{}), Identity: w.session("main").info.Identity})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -175,8 +175,9 @@ func scanOrder(a *selectAction, w *blobWhere) (isDescending, ok bool) {
 // pending in their places.
 type scanCursor struct {
 	scan *cache.Scan
-	runs int // of the portal, when the scan was last used
-	hit  cache.Hit
+	runs int       // of the portal, when the scan was last used
+	hit  cache.Hit // of the scan
+	own  cache.Hit // of an entry that was pending and no longer is
 	key  cache.Key
 	row  entryRow
 	// isAhead: hit holds an entry that comes after pending[0]; isOver: there are no more.
@@ -221,7 +222,7 @@ func (c *scanCursor) current(x *execution) cache.Key {
 	if row, ok := x.env.Rows[0].(*draftRow); ok {
 		return row.key
 	}
-	return c.key
+	return c.row.key
 }
 
 // openScan begins a scan as the session sees it.
@@ -293,9 +294,14 @@ func (c *scanCursor) next(x *execution) (bool, error) {
 		if order == 0 {
 			c.isAhead = false // replaced
 		}
-		// A later statement of the transaction may have changed or dropped it.
-		if p = x.session.tx.find(p.key); p != nil {
-			x.env.Rows[0] = &p.row
+		// A later statement of the transaction may have changed or dropped it, or, for a
+		// cursor WITH HOLD, committed it.
+		row, err := x.session.read(x, p.key, true, &c.own, &c.row)
+		if err != nil {
+			return false, err
+		}
+		if row != nil {
+			x.env.Rows[0] = row
 			return true, nil
 		}
 	}
@@ -307,6 +313,7 @@ func (c *scanCursor) advance(x *execution) error {
 		return nil
 	}
 	c.hit.Release()
+	c.own.Release()
 	key, ok, err := c.scan.Next(x.env.Ctx, &c.hit)
 	if err == nil {
 		c.key, c.isAhead, c.isOver = key, ok, !ok
@@ -316,5 +323,6 @@ func (c *scanCursor) advance(x *execution) error {
 
 func (c *scanCursor) close() {
 	c.hit.Release()
+	c.own.Release()
 	c.scan.Close()
 }

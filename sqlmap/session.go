@@ -25,7 +25,10 @@ type session struct {
 
 	leases *cache.LeaseHolder // made when the first is asked for
 
-	listening       listening
+	listening listening
+	// heldCursors are those WITH HOLD that the transaction has declared.
+	heldCursors []string
+
 	lifter          lifter
 	liftedStatement liftedStatement
 }
@@ -40,7 +43,7 @@ func (s *session) Prepare(_ context.Context, sql string, paramOIDs []uint32) (pg
 	case 0:
 		return &statement{session: s, plan: emptyPlan()}, nil
 	case 1:
-		return &statement{session: s, plan: plans[0]}, nil
+		return s.statementOf(plans[0]), nil
 	}
 	return nil, pgwire.Errorf(pgwire.CodeSyntaxError, "cannot insert multiple commands into a prepared statement")
 }
@@ -56,7 +59,7 @@ func (s *session) PrepareSimple(_ context.Context, sql string) ([]pgwire.Stateme
 	}
 	statements := make([]pgwire.Statement, len(plans))
 	for i, p := range plans {
-		statements[i] = &statement{session: s, plan: p}
+		statements[i] = s.statementOf(p)
 	}
 	return statements, nil
 }
@@ -140,6 +143,7 @@ func (s *session) commit(ctx context.Context) error {
 
 func (s *session) endTransaction(isCommit bool) {
 	s.tx.drop()
+	s.dropHeldCursors(isCommit)
 	s.tx.isOpen, s.tx.hasFailed = false, false
 	s.settings.end(isCommit)
 	s.status = pgwire.TxIdle

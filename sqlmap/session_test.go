@@ -211,7 +211,7 @@ func TestReportedSettings(t *testing.T) {
 func TestStartupSettings(t *testing.T) {
 	w := newWorld(t, nil)
 	start := func(settings ...pgwire.Setting) (*session, error) {
-		s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{Identity: pgwire.Identity{Role: pgwire.RoleAdmin}, User: "u", Names: &pgwire.Names{}, Settings: settings})
+		s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{Identity: pgwire.Identity{Role: pgwire.RoleAdmin}, User: "u", Names: pgwire.NewNames(pgwire.Limits{}), Settings: settings})
 		if err != nil {
 			return nil, err
 		}

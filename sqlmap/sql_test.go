@@ -59,7 +59,7 @@ func (w *world) session(name string) *session {
 	if s := w.sessions[name]; s != nil {
 		return s
 	}
-	s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{Identity: pgwire.Identity{Role: pgwire.RoleAdmin}, ProcessID: 7, User: "me", Database: "db", Started: clockStart, Names: &pgwire.Names{}})
+	s, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{Identity: pgwire.Identity{Role: pgwire.RoleAdmin}, ProcessID: 7, User: "me", Database: "db", Started: clockStart, Names: pgwire.NewNames(pgwire.Limits{})})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -149,10 +149,18 @@ func (w *world) simple(s *session, sql string) string {
 			break
 		}
 	}
-	if err := s.EndCycle(ctx); err != nil {
+	w.endCycle(&t, s)
+	return t.String()
+}
+
+// endCycle does what the server does before ReadyForQuery.
+func (w *world) endCycle(t *transcript, s *session) {
+	if err := s.EndCycle(context.Background()); err != nil {
 		t.failed(s, err)
 	}
-	return t.String()
+	if s.TxStatus() == pgwire.TxIdle {
+		s.info.Names.EndTransaction()
+	}
 }
 
 // runStatement binds and executes one statement with parameters as text.
@@ -226,9 +234,7 @@ func (w *world) prepared(s *session, sql string) string {
 		fmt.Fprintf(&t, "(%s)\n", strings.Join(names, ", "))
 		w.runStatement(&t, s, statement, params, true)
 	}
-	if err := s.EndCycle(ctx); err != nil {
-		t.failed(s, err)
-	}
+	w.endCycle(&t, s)
 	return t.String()
 }
 

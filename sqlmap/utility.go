@@ -33,12 +33,17 @@ func (p *planner) utilityStatement(stmt *pg_query.Node) (*plan, error) {
 		return notifyStatement(n.NotifyStmt.Conditionname, n.NotifyStmt.Payload), nil
 	case *pg_query.Node_CopyStmt:
 		return nil, unsupported(-1, "COPY is", "Use INSERT with several rows, or a pipeline of prepared INSERTs.")
-	case *pg_query.Node_PrepareStmt, *pg_query.Node_ExecuteStmt:
-		return nil, unsupported(-1, "PREPARE and EXECUTE in SQL are", "Prepare through the protocol, as every driver does.")
+	case *pg_query.Node_PrepareStmt:
+		return p.prepareStatement(n.PrepareStmt)
+	case *pg_query.Node_ExecuteStmt:
+		return &plan{late: &executeStatement{n.ExecuteStmt.Name, n.ExecuteStmt.Params, p.sql}}, nil
 	case *pg_query.Node_ExplainStmt:
 		return nil, unsupported(-1, "EXPLAIN is", "A statement by ns and key is one look-up.")
-	case *pg_query.Node_DeclareCursorStmt, *pg_query.Node_FetchStmt:
-		return nil, unsupported(-1, "cursors in SQL are", "Fetch through the protocol, with a row limit.")
+	case *pg_query.Node_DeclareCursorStmt:
+		return p.declareStatement(n.DeclareCursorStmt)
+	case *pg_query.Node_FetchStmt:
+		f := n.FetchStmt
+		return &plan{late: &fetchStatement{f.Portalname, f.Ismove, f.Direction, f.HowMany}}, nil
 	case *pg_query.Node_CreateRoleStmt, *pg_query.Node_AlterRoleStmt, *pg_query.Node_AlterRoleSetStmt, *pg_query.Node_DropRoleStmt,
 		*pg_query.Node_GrantStmt, *pg_query.Node_GrantRoleStmt:
 		return nil, unsupported(-1, "managing users in SQL is", userHint)
@@ -317,30 +322,4 @@ func discardStatement(target pg_query.DiscardMode) (*plan, error) {
 		x.session.applyListening(listenChange{stop: true})
 		return outcome{tag: tag}, nil
 	}), nil
-}
-
-// deallocate is DEALLOCATE; an empty name is ALL.
-func deallocate(x *execution, name string) (outcome, error) {
-	names := x.session.info.Names
-	if name == "" {
-		names.DropAllStatements()
-		return outcome{tag: "DEALLOCATE ALL"}, nil
-	}
-	if !names.DropStatement(name) {
-		return outcome{}, pgwire.Errorf(pgwire.CodeInvalidStatementName, "prepared statement \"%s\" does not exist", name)
-	}
-	return outcome{tag: "DEALLOCATE"}, nil
-}
-
-// closeCursor is CLOSE; an empty name is ALL.
-func closeCursor(x *execution, name string) (outcome, error) {
-	names := x.session.info.Names
-	if name == "" {
-		names.DropAllPortals()
-		return outcome{tag: "CLOSE CURSOR ALL"}, nil
-	}
-	if !names.DropPortal(name) {
-		return outcome{}, pgwire.Errorf(pgwire.CodeInvalidCursorName, "cursor \"%s\" does not exist", name)
-	}
-	return outcome{tag: "CLOSE CURSOR"}, nil
 }
