@@ -22,6 +22,8 @@ func readProcedures(name string) []scalar.Function {
 		return cacheExists()
 	case "cache_touch":
 		return cacheTouch()
+	case "sweep_expired":
+		return sweepExpired()
 	}
 	return nil
 }
@@ -192,5 +194,36 @@ func (s *session) change(e *scalar.Env, c change) (cache.Result, error) {
 			return c.apply(e, nil, d)
 		}
 		return c.apply(e, &entryRow{key: c.key, hit: old}, d)
+	})
+}
+
+// sweepExpired is sweep_expired(max_entries, max_ms).
+func sweepExpired() []scalar.Function {
+	shape := &types.Shape{Fields: []types.Field{
+		{Name: "entries_scanned", Type: types.Int8}, {Name: "entries_removed", Type: types.Int8}, {Name: "bytes_reclaimed", Type: types.Int8},
+		{Name: "elapsed_ms", Type: types.Int8}, {Name: "truncated", Type: types.Bool},
+	}}
+	f := scalar.Function{
+		Name: "sweep_expired", Args: []types.OID{types.Int8, types.Int8}, ArgNames: []string{"max_entries", "max_ms"},
+		Returns: types.Record, Outs: shape.Fields,
+	}
+	return procedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		for i, name := range f.ArgNames {
+			if args[i].IsNull {
+				return types.Value{}, errNullArgument(f.Name, name)
+			}
+		}
+		if err := s.grants.checkAllNamespaces("sweep_expired()"); err != nil {
+			return types.Value{}, err
+		}
+		limit, err := milliseconds(args[1], "max_ms")
+		if err != nil {
+			return types.Value{}, err
+		}
+		report, err := s.handler.cache.SweepExpired(e.Ctx, cache.SweepLimits{EntriesMax: args[0].Int, Duration: limit})
+		return types.OfRecord(shape, []types.Value{
+			types.OfInt(report.Scanned), types.OfInt(report.Removed), types.OfInt(report.Bytes),
+			types.OfInt(report.Elapsed.Milliseconds()), types.OfBool(report.Truncated),
+		}), err
 	})
 }
