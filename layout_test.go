@@ -45,7 +45,7 @@ var rooms = map[string][]string{
 	"sqlmap/catalog/generate": {"pgcache/sqlmap/...",
 		"github.com/jackc/pgx/v5/pgconn", // reads a running PostgreSQL; not linked into the product
 	},
-	"cmd/pgcache": {"pgcache/cache", "pgcache/l2", "pgcache/pgwire", "pgcache/pgwire/scram", "pgcache/sqlmap", "golang.org/x/term",
+	"cmd/pgcache": {"pgcache/cache", "pgcache/l2", "pgcache/pgwire", "pgcache/pgwire/scram", "pgcache/sqlmap", "golang.org/x/term", "github.com/prometheus/client_golang/...",
 		"github.com/alecthomas/kong", "gopkg.in/yaml.v3", "github.com/dustin/go-humanize"},
 	"e2e":              {"pgcache/e2e/realpostgres", "pgcache/e2e/nearcache", "github.com/jackc/pgx/v5/..."},
 	"e2e/realpostgres": {},

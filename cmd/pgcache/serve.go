@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"syscall"
 	"time"
@@ -32,22 +33,19 @@ func (m *Main) serve(ctx context.Context, s *settings) error {
 	if err != nil {
 		return errors.Join(err, store.Close(ctx))
 	}
+	metrics, err := s.startMetrics(store, server, logger)
+	if err != nil {
+		for _, l := range listeners {
+			l.Close()
+		}
+		return errors.Join(err, store.Close(ctx))
+	}
 	addresses := make([]string, len(listeners))
 	for i, l := range listeners {
 		addresses[i] = l.Addr().String()
 	}
-	served := make(chan error, len(listeners))
-	for i, l := range listeners {
-		access, err := s.access(&s.Listen[i])
-		if err != nil {
-			return errors.Join(err, store.Close(ctx)) // validate has asked before
-		}
-		if access.Method != pgwire.MethodTrust && access.TLS == pgwire.TLSOff && !s.Listen[i].isLocal() {
-			logger.Warn("values travel unencrypted; --tls-cert and --tls-key change that", "address", addresses[i])
-		}
-		// The end of ctx drains like a signal does; Serve would cut clients off.
-		go func() { served <- server.ServeAccess(context.WithoutCancel(ctx), l, access) }()
-	}
+	served := s.serveAll(ctx, server, listeners, logger)
+	metrics.setReady(true)
 	logger.Info("ready",
 		"address", addresses[0],
 		"addresses", addresses,
@@ -64,11 +62,33 @@ func (m *Main) serve(ctx context.Context, s *settings) error {
 	if err = m.waitForStop(ctx, s, server, served, logger); err != nil {
 		running--
 	}
+	metrics.setReady(false)
 	stopErr := m.stop(s, server, store, logger)
+	metrics.stop(ctx)
 	for range running {
 		<-served // an error here only says that it was stopped
 	}
 	return errors.Join(err, stopErr)
+}
+
+// serveAll serves the listeners, each with its access. What becomes of each is sent to served.
+func (s *settings) serveAll(ctx context.Context, server *pgwire.Server, listeners []net.Listener, logger *slog.Logger) (served chan error) {
+	served = make(chan error, len(listeners))
+	for i, l := range listeners {
+		go func() {
+			access, err := s.access(&s.Listen[i])
+			if err != nil {
+				served <- err // validate has asked before
+				return
+			}
+			if access.Method != pgwire.MethodTrust && access.TLS == pgwire.TLSOff && !s.Listen[i].isLocal() {
+				logger.Warn("values travel unencrypted; --tls-cert and --tls-key change that", "address", l.Addr().String())
+			}
+			// The end of ctx drains like a signal does; ServeAccess would cut clients off.
+			served <- server.ServeAccess(context.WithoutCancel(ctx), l, access)
+		}()
+	}
+	return served
 }
 
 // waitForStop returns when the server is to stop, with an error if that is because a

@@ -94,6 +94,7 @@ tls-cert: /etc/cert
 tls-key: /etc/key
 tls-client-ca: /etc/ca
 unix-socket-mode: "0770"
+metrics-listen: localhost:9000
 reserved-connections: 1
 max-unauthenticated-connections: 7
 max-connections-per-user: 8
@@ -122,7 +123,7 @@ log-format: json
 	}
 	want := map[string]string{
 		"listen":     "localhost:0 /run/pgcache,auth=trust",
-		"users_file": "/etc/users", "tls_cert": "/etc/cert", "tls_key": "/etc/key", "tls_client_ca": "/etc/ca", "unix_socket_mode": "0770",
+		"users_file": "/etc/users", "tls_cert": "/etc/cert", "tls_key": "/etc/key", "tls_client_ca": "/etc/ca", "unix_socket_mode": "0770", "metrics_listen": "localhost:9000",
 		"reserved_connections": "1", "max_unauthenticated_connections": "7", "max_connections_per_user": "8", "max_connections_per_address": "9",
 		"max_message_bytes": "1048576", "max_parameters": "10", "max_prepared_statements": "11", "max_prepared_statement_bytes": "2097152",
 		"max_portals": "12", "max_portal_bytes": "3145728", "max_notifications": "13", "max_notification_bytes": "4194304",

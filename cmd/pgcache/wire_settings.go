@@ -15,6 +15,8 @@ type wireSettings struct {
 	TLSClientCA    string   `name:"tls-client-ca" placeholder:"FILE" unit:"" help:"Authorities whose client certificates are accepted, PEM; needed for auth=cert."`
 	UnixSocketMode fileMode `name:"unix-socket-mode" default:"0777" placeholder:"MODE" unit:"" help:"Permissions of Unix sockets, octal."`
 
+	MetricsListen string `name:"metrics-listen" placeholder:"HOST:PORT" unit:"" help:"Where to serve /metrics for Prometheus, /healthz and /readyz, without authentication. Empty: nowhere."`
+
 	ReservedConnections int      `name:"reserved-connections" default:"3" unit:"" help:"How many of max-connections are kept for administrators; at most half of them."`
 	MaxStarting         int      `name:"max-unauthenticated-connections" default:"1000" unit:"" help:"Most connections that have not logged in yet; more are closed unheard."`
 	MaxPerUser          int      `name:"max-connections-per-user" default:"0" unit:"" help:"Most connections of one user. 0: max-connections."`
