@@ -61,7 +61,7 @@ func TestPutIsReadableAtOnceUnderPressure(t *testing.T) {
 		c := open(t, Config{L1BytesMax: 8 << 20, Tier: tier})
 		for i := range 600 {
 			value := string(make([]byte, 1<<(6+i%15)))
-			put(t, c, "n", fmt.Sprint(i), value)
+			put(t, c, "n", fmt.Sprint(i), value, func(d *Draft) { d.Admission = AdmitAlways })
 			wantValue(t, c, "n", fmt.Sprint(i), value)
 			if used := c.used.Load(); used > c.config.L1BytesMax {
 				t.Fatalf("%d bytes in use", used)

@@ -129,7 +129,7 @@ func (c *Cache) fetch(ctx context.Context, s *shard, hash uint64, gen *generatio
 		return foundAbsent, err
 	}
 	h.lastAccess = r.Attrs.CreatedMs()
-	if c.mayLiveInL1(r.Attrs.Admission(), len(key), len(r.Attrs), len(r.Value)) {
+	if s.admitsRead(hash, r.Attrs.Admission(), entryBytes(len(key), len(r.Attrs), len(r.Value))) {
 		c.promote(s, hash, gen, r, m, h)
 	}
 	h.isFromTier = true
@@ -201,21 +201,6 @@ func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mar
 	c.counters.promotions.Add(1)
 	s.compact()
 }
-
-// mayLiveInL1 decides admission: with no tier there is no other place.
-func (c *Cache) mayLiveInL1(a Admission, keyLen, attrsLen, valueLen int) bool {
-	switch {
-	case c.config.Tier == nil || a == AdmitAlways:
-		return true
-	case a == AdmitNever:
-		return false
-	default:
-		return int64(entryBytes(keyLen, attrsLen, valueLen)) <= c.config.L1BytesMax/autoAdmissionShare
-	}
-}
-
-// autoAdmissionShare: an entry larger than this part of L1 costs too many others.
-const autoAdmissionShare = 8
 
 // Peek reads a key without its value (h.HasValue may be false) and is not an access: it
 // changes nothing. Errors: ErrTierIO, ErrClosed, ctx.Err().

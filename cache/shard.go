@@ -38,6 +38,7 @@ type shard struct {
 	// changes counts, for each stripe of keys, the writes, deletes and removals by the
 	// tier: what was read of a key before a change must not be acted on after it (I3).
 	changes [stripesPerShard]uint32
+	asked   asked
 	waiters map[uint64][]*flushWaiter // by key hash: who waits for a dirty entry's flush
 	leases  map[uint64]*lease         // by key hash
 	// inHand are the keys that a flusher is writing to the tier. held counts, by key, the
@@ -123,7 +124,9 @@ func (s *shard) find(hash uint64, namespace NamespaceID, key []byte) (uint32, en
 func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
 	if old := s.lookup(hash); old != 0 {
 		flags |= s.slot(old).flags & slotQueued
-		s.policy.Remember(tagOf(hash))
+		if s.slot(old).flags&slotTransient == 0 {
+			s.policy.Remember(tagOf(hash))
+		}
 		s.remove(old)
 	}
 	number := s.free

@@ -296,7 +296,7 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 	flags := s.aloneFlag(hash, gen.id, key, was)
 	if c.config.Tier != nil {
 		flags |= slotDirty
-		if !fitsQuota || !c.mayLiveInL1(made.attrs.Admission(), len(key), len(made.attrs), len(made.value)) {
+		if !fitsQuota || !s.admitsWrite(hash, made.attrs.Admission(), length) {
 			flags |= slotTransient
 		}
 	}
