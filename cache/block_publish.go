@@ -170,8 +170,7 @@ func (p *blockCommit) apply(m *blockMember) {
 		flags := s.aloneFlag(m.hash, m.gen.id, k.Name, m.was)
 		if p.group != nil {
 			flags |= slotDirty
-			a := m.entry.attrs()
-			if !c.mayLiveInL1(a.Admission(), len(m.entry.key()), len(a), len(m.entry.value())) {
+			if !s.admitsWrite(m.hash, m.entry.attrs().Admission(), len(m.entry)) {
 				flags |= slotTransient
 			}
 		}

@@ -184,6 +184,7 @@ func (s *shard) offer(number uint32) {
 	e := s.entryOf(number)
 	s.policy.Insert(number, eviction.Entry{Hash: s.slot(number).tag, Bytes: slotBytes(e), Priority: e.attrs().Priority()})
 	s.evictable.Store(int64(s.policy.Len()))
+	s.countHistory()
 }
 
 func (s *shard) unqueue(number uint32) {
