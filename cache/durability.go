@@ -103,4 +103,22 @@ func (c *Cache) Sync(ctx context.Context) error {
 	return nil
 }
 
+// Backup writes what is dirty to the durable tier and copies the tier into a new directory,
+// while the cache goes on. Whatever was acknowledged before the call is in the copy, but for
+// entries that the tier rejected. Errors: *ArgumentError (the directory exists, there is no
+// tier), ErrTierIO, ErrClosed, ctx.Err().
+func (c *Cache) Backup(ctx context.Context, path string) (BackupReport, error) {
+	if c.config.Tier == nil {
+		return BackupReport{}, &ArgumentError{"backup", "there is no disk tier (setting data_dir)"}
+	}
+	if err := c.Sync(ctx); err != nil {
+		return BackupReport{}, err
+	}
+	report, err := c.config.Tier.Backup(ctx, path)
+	if argument := (*ArgumentError)(nil); err != nil && !errors.As(err, &argument) {
+		err = c.tierError("backup", err)
+	}
+	return report, err
+}
+
 var errSyncFailed = errors.New("a write failed meanwhile")

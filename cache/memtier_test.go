@@ -400,6 +400,10 @@ func (s *memSnapshot) Close() {
 	}
 }
 
+func (t *memTier) Backup(context.Context, string) (BackupReport, error) {
+	return BackupReport{}, errors.New("not in memory")
+}
+
 func (t *memTier) Usage(id NamespaceID) NamespaceUsage {
 	t.mu.Lock()
 	defer t.mu.Unlock()

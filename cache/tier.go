@@ -89,6 +89,12 @@ func (c SweepCount) plus(n SweepCount) SweepCount {
 	return SweepCount{c.Scanned + n.Scanned, c.Removed + n.Removed, c.Bytes + n.Bytes}
 }
 
+// BackupReport says what a backup holds.
+type BackupReport struct {
+	Entries int64
+	Bytes   int64 // as counted against the tier's budget
+}
+
 // NamespaceUsage is what a tier holds for one namespace generation.
 type NamespaceUsage struct {
 	Entries int64
@@ -225,6 +231,9 @@ type Tier interface {
 	// Snapshot fixes the set of keys that the tier holds now, for a scan that takes its
 	// time. What it holds back from reclaiming is released by its Close, or the tier's.
 	Snapshot() (TierSnapshot, error)
+
+	// Backup makes a consistent copy of everything committed so far in a new directory.
+	Backup(ctx context.Context, path string) (BackupReport, error)
 
 	// Usage reports what a namespace generation holds.
 	Usage(ns NamespaceID) NamespaceUsage

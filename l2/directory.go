@@ -45,6 +45,7 @@ const (
 	stateNone     markerState = ""         // nothing there yet
 	stateCreating markerState = "creating" // the database may be missing or incomplete
 	stateReady    markerState = "ready"
+	stateCopying  markerState = "copying" // a backup or a restore that is not finished
 )
 
 // marker is the content of the FORMAT file.
@@ -129,6 +130,11 @@ func (d directory) read() (marker, error) {
 		}
 	case m.version > formatVersion:
 		return m, d.newer(fmt.Errorf("format %d, this version knows %d", m.version, formatVersion))
+	case m.state == stateCopying:
+		return m, &OpenError{
+			Dir: d.path, Kind: ErrDamaged, Err: errors.New("a backup or a restore into it was not finished"),
+			Hint: "remove the directory and start again",
+		}
 	case m.id == "" || (m.state != stateCreating && m.state != stateReady):
 		return m, d.damaged(fmt.Errorf("its %s file is incomplete", markerName))
 	}

@@ -96,6 +96,7 @@ type payloadFiles struct {
 		// removable are files that nothing needs any more.
 		removable []storedFile
 		removing  bool
+		held      int        // while positive, nothing is removed
 		idle      *sync.Cond // nothing is removable or being removed
 	}
 }
@@ -316,7 +317,7 @@ func (f *payloadFiles) run(ctx context.Context) {
 func (f *payloadFiles) removeReleased(ctx context.Context) {
 	for ctx.Err() == nil {
 		f.mu.Lock()
-		if len(f.mu.removable) == 0 {
+		if len(f.mu.removable) == 0 || f.mu.held > 0 {
 			f.mu.Unlock()
 			return
 		}
@@ -340,11 +341,38 @@ func (f *payloadFiles) removeReleased(ctx context.Context) {
 	}
 }
 
+// hold keeps all files of records, present and past, until unhold. It waits for removals
+// that are under way.
+func (f *payloadFiles) hold() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.held++
+	for f.mu.removing {
+		f.mu.idle.Wait()
+	}
+}
+
+func (f *payloadFiles) unhold() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.held--
+	select {
+	case f.unlinks <- struct{}{}:
+	default:
+	}
+}
+
+func (f *payloadFiles) isHeld() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.held > 0
+}
+
 // awaitRemoved waits until nothing is removable or being removed. REQUIRES: run runs.
 func (f *payloadFiles) awaitRemoved() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for len(f.mu.removable) > 0 || f.mu.removing {
+	for f.mu.held == 0 && len(f.mu.removable) > 0 || f.mu.removing {
 		f.mu.idle.Wait()
 	}
 }

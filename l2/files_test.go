@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -93,10 +94,10 @@ func TestFileGoesWithItsRecord(t *testing.T) {
 	}
 }
 
-// editFile changes the payload file of key "k" behind the store's back.
+// editFile changes the payload file of sequence 10 behind the store's back.
 func editFile(t *testing.T, s *Store, edit func([]byte) []byte) {
 	t.Helper()
-	ids := payloadFilesOf(t, s)
+	ids := slices.DeleteFunc(payloadFilesOf(t, s), func(id fileID) bool { return id.seq != 10 })
 	if len(ids) != 1 {
 		t.Fatalf("%d files", len(ids))
 	}

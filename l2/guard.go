@@ -21,6 +21,7 @@ import (
 // Errors on tables pass: Pebble retries flushes and compactions by itself.
 type guardFS struct {
 	vfs.FS
+	dir        string // the database: what happens elsewhere is left alone
 	fatal      func(error)
 	background context.Context // a full disk is waited for until it ends
 	retryEvery time.Duration
@@ -57,8 +58,11 @@ func (g *guardFS) do(what string, operation func() error) error {
 
 func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 
+// isOurLog: a backup has logs too, but elsewhere.
+func (g *guardFS) isOurLog(name string) bool { return isLog(name) && g.PathDir(name) == g.dir }
+
 func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (file vfs.File, err error) {
-	if !isLog(name) {
+	if !g.isOurLog(name) {
 		return g.FS.Create(name, category)
 	}
 	err = g.do("create log", func() error {
@@ -69,7 +73,7 @@ func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (file vfs.
 }
 
 func (g *guardFS) ReuseForWrite(oldName, newName string, category vfs.DiskWriteCategory) (file vfs.File, err error) {
-	if !isLog(newName) {
+	if !g.isOurLog(newName) {
 		return g.FS.ReuseForWrite(oldName, newName, category)
 	}
 	err = g.do("reuse log", func() error {
@@ -82,6 +86,9 @@ func (g *guardFS) ReuseForWrite(oldName, newName string, category vfs.DiskWriteC
 // OpenDir guards directories too: a new log is not there until its directory is synced.
 func (g *guardFS) OpenDir(name string) (vfs.File, error) {
 	file, err := g.FS.OpenDir(name)
+	if name != g.dir {
+		return file, err
+	}
 	return g.guard(file), err
 }
 

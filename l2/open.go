@@ -79,6 +79,7 @@ func (s *Store) open() error {
 	s.cfg.FS = &guardFS{
 		FS: s.cfg.FS, fatal: s.degrade, background: s.background, retryEvery: s.cfg.TickInterval,
 		full: &s.health.logWaits, armed: &s.armed,
+		dir: directory{fs: s.cfg.FS, path: s.cfg.Dir}.databaseDir(),
 	}
 	d := directory{fs: s.cfg.FS, path: s.cfg.Dir}
 	marker, err := d.inspect()
@@ -276,7 +277,11 @@ func (s *Store) loadSingleton(key, value []byte) bool {
 
 // eachRow visits the rows of a kind. The slices are valid during the call only.
 func (s *Store) eachRow(kind byte, visit func(key, value []byte) error) error {
-	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	return eachRow(s.db, kind, visit)
+}
+
+func eachRow(db pebble.Reader, kind byte, visit func(key, value []byte) error) error {
+	iter, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,9 @@ type orphans struct {
 // removeOrphans does a bounded part of the walk.
 func (s *Store) removeOrphans(ctx context.Context) error {
 	o := &s.orphans
+	if s.files.isHeld() {
+		return nil
+	}
 	for looked := 0; o.shard < fileShards && looked < orphanFilesPerTick && ctx.Err() == nil; o.shard++ {
 		ids, _, err := s.files.list(o.shard)
 		if err != nil {
@@ -52,7 +55,8 @@ func (s *Store) removeOrphansOf(ids []fileID) (removed int, err error) {
 		if err != nil {
 			return removed, err
 		}
-		if !named {
+		// If the record went after a backup's checkpoint, the backup holds the files by now.
+		if !named && !s.files.isHeld() {
 			s.files.remove(id)
 			removed++
 		}
