@@ -46,9 +46,17 @@ type Config struct {
 	// at the next open. 30 s.
 	CloseTimeout time.Duration
 
-	// FreeBytesMin is the floor of free disk space below which puts are rejected, because
-	// Pebble does not survive a full disk. 512 MiB; negative: no floor.
+	// FreeBytesMin is the floor of free disk space below which puts are rejected. 0: 2 GiB or
+	// 5 % of the disk, whichever is more; negative: no floor.
 	FreeBytesMin int64
+
+	// BallastBytes is disk space set aside for deletes and invalidations on a full disk.
+	// 64 MiB, and at most a sixteenth of BytesMax; negative: none.
+	BallastBytes int64
+
+	// RenameCorrupt makes Open move what a damaged directory holds into a folder inside it,
+	// and start with an empty store, in place of refusing it.
+	RenameCorrupt bool
 
 	// TickInterval is how often the store syncs, sweeps expired records, reclaims ended
 	// generations and looks at free space. 1 s.
@@ -65,7 +73,18 @@ const (
 	bytesMaxFloor      = 1 << 20
 	memTableBytesFloor = 64 << 10
 	memTableBytesMax   = 1 << 30 // Pebble's own limit is 4 GiB
+
+	freeBytesFloor   = 2 << 30 // what Config.FreeBytesMin comes to at least by default
+	freeBytesDivisor = 20      // and as a part of the disk
 )
+
+// freeFloor is the floor of free space on a disk of the size.
+func (c *Config) freeFloor(total uint64) uint64 {
+	if c.FreeBytesMin > 0 {
+		return uint64(c.FreeBytesMin)
+	}
+	return max(freeBytesFloor, total/freeBytesDivisor)
+}
 
 func (c Config) withDefaults() Config {
 	if c.FS == nil {
@@ -81,7 +100,8 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.WriteTimeout, 30*time.Second)
 	defaultTo(&c.StallAfter, 5*time.Second)
 	defaultTo(&c.CloseTimeout, 30*time.Second)
-	defaultTo(&c.FreeBytesMin, 512<<20)
+	defaultTo(&c.BallastBytes, min(64<<20, c.BytesMax/16))
+	c.BallastBytes = max(c.BallastBytes, 0)
 	defaultTo(&c.TickInterval, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now

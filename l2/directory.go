@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -32,6 +33,7 @@ const (
 	markerTmpName = "FORMAT.tmp"
 	databaseName  = "db"
 	lockName      = "LOCK"
+	asidePrefix   = "corrupt-"
 	markerMagic   = "pgcache-l2"
 
 	// markerBytesMax bounds what is read of a file that claims to be a marker.
@@ -95,9 +97,11 @@ func (d directory) inspect() (marker, error) {
 		switch name {
 		case markerName:
 			marked = true
-		case markerTmpName, lockName, "lost+found":
+		case markerTmpName, lockName, ballastName, "lost+found":
 		default:
-			foreign = name
+			if !strings.HasPrefix(name, asidePrefix) {
+				foreign = name
+			}
 		}
 	}
 	if !marked {
@@ -240,6 +244,23 @@ func (d directory) newer(err error) error {
 func (d directory) damaged(err error) error {
 	return &OpenError{
 		Dir: d.path, Kind: ErrDamaged, Err: err,
-		Hint: "it is a cache: move the directory aside to start with an empty one",
+		Hint: "it is a cache: move the directory aside to start with an empty one, or let --on-corrupt=rename do it",
 	}
+}
+
+// moveAside moves what a directory holds into a folder inside it, since the directory
+// itself may be where a disk is mounted. The marker goes last: without it the rest would
+// be taken for something foreign.
+func (d directory) moveAside(now time.Time) (string, error) {
+	aside := directory{d.fs, d.fs.PathJoin(d.path, asidePrefix+now.UTC().Format("20060102T150405.000000000"))}
+	if err := aside.make(); err != nil {
+		return "", err
+	}
+	for _, name := range []string{databaseName, filesName, markerName} {
+		err := d.fs.Rename(d.fs.PathJoin(d.path, name), d.fs.PathJoin(aside.path, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return aside.path, errors.Join(aside.sync(), d.sync())
 }

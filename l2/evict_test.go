@@ -141,6 +141,7 @@ func TestRejection(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	fs := vfs.NewMem()
 	cfg := testConfig(fs)
+	cfg.FreeBytesMin = 512 << 20
 	s := withNamespace(t, open(t, cfg))
 	for i := range 20 {
 		put(t, s, fmt.Sprint("old", i), cache.Sequence(i+1), string(incompressible(1000, uint64(i))))

@@ -26,6 +26,7 @@ type guardFS struct {
 	background context.Context // a full disk is waited for until it ends
 	retryEvery time.Duration
 	full       *atomic.Int64 // operations that wait for room
+	relieve    func() bool   // frees the space that was set aside
 	// armed is set once the store is open: before, errors make Open fail.
 	armed *atomic.Bool
 }
@@ -39,6 +40,10 @@ func (g *guardFS) do(what string, operation func() error) error {
 		return err
 	}
 	for errors.Is(err, syscall.ENOSPC) && g.background.Err() == nil {
+		if g.relieve() {
+			err = operation()
+			continue
+		}
 		g.full.Add(1)
 		retry := time.NewTimer(g.retryEvery)
 		select {

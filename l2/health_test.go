@@ -108,6 +108,42 @@ func TestWritesWhileTheLogIsFull(t *testing.T) {
 	}
 }
 
+// The space set aside is used when the log meets a full disk, and set aside again later.
+func TestBallast(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 40, TotalBytes: 1 << 41})
+	var path string
+	full := &switchable{err: syscall.ENOSPC}
+	full.match = func(op errorfs.Op) bool { // full as long as there is a ballast
+		_, err := mem.Stat(path)
+		return err == nil && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && isLog(op.Path)
+	}
+	cfg := testConfig(errorfs.Wrap(mem, full))
+	s := withNamespace(t, open(t, cfg))
+	path = s.ballast.path
+	exists := func() bool {
+		_, err := mem.Stat(path)
+		return err == nil
+	}
+	s.tick()
+	if !exists() {
+		t.Fatal("nothing is set aside")
+	}
+	full.on.Store(true)
+	if err := s.Write(context.Background(), []cache.TierOp{deleteOp(testNS, "k", 10)}, true); err != nil || exists() {
+		t.Errorf("a delete on a full disk: %v, ballast %v", err, exists())
+	}
+	full.on.Store(false)
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: freeBytesFloor, TotalBytes: 1 << 35})
+	if s.tick(); exists() {
+		t.Error("set aside although there is hardly any room")
+	}
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 40, TotalBytes: 1 << 41})
+	if s.tick(); !exists() {
+		t.Error("not set aside again")
+	}
+}
+
 // A reader never sees an older record between the moment a mark is written as a delete and
 // the moment the mark is forgotten.
 func TestMarksLeaveNoGap(t *testing.T) {

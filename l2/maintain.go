@@ -67,8 +67,8 @@ func (s *Store) step(what string, work func(context.Context) error) {
 	}
 }
 
-// watchDisk stops puts while the free space is below the floor, and lets them go on once
-// it is an eighth above.
+// watchDisk stops puts while the free space is below the floor, lets them go on once it is
+// an eighth above, and makes the ballast when there is room for it.
 func (s *Store) watchDisk() {
 	if s.cfg.FreeBytesMin < 0 {
 		return
@@ -77,17 +77,18 @@ func (s *Store) watchDisk() {
 	if err != nil {
 		return // not known on this file system
 	}
-	floor := uint64(s.cfg.FreeBytesMin)
+	floor := s.cfg.freeFloor(usage.TotalBytes)
 	full := s.health.lowSpace.Load()
 	switch {
 	case !full && usage.AvailBytes < floor:
 		s.health.lowSpace.Store(true)
-		s.cfg.Logger.Error("l2: the disk is nearly full, new records are rejected",
+		s.cfg.Logger.Error("l2: the disk is nearly full, new records are rejected; free some, or lower l2_free_bytes_min",
 			"free_bytes", usage.AvailBytes, "free_bytes_min", floor)
 	case full && usage.AvailBytes >= floor+floor/8:
 		s.health.lowSpace.Store(false)
 		s.cfg.Logger.Info("l2: the disk has room again", "free_bytes", usage.AvailBytes)
 	}
+	s.ballast.make(usage.AvailBytes, floor+floor/8)
 }
 
 // displace evicts, on a full disk, as many bytes as were rejected: if the store itself

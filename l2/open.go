@@ -24,6 +24,20 @@ func Open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	s, err := openStore(cfg)
+	if !cfg.RenameCorrupt || !errors.Is(err, ErrDamaged) {
+		return s, err
+	}
+	aside, asideErr := directory{cfg.FS, cfg.Dir}.moveAside(cfg.Now())
+	if asideErr != nil {
+		return nil, errors.Join(err, fmt.Errorf("l2: move the damaged store aside: %w", asideErr))
+	}
+	cfg.Logger.Error("l2: the store is damaged: it was moved aside and the cache starts empty; remove it when it is of no more use",
+		"moved_to", aside, "error", err)
+	return openStore(cfg)
+}
+
+func openStore(cfg Config) (*Store, error) {
 	s := &Store{
 		cfg:        cfg,
 		lookupKeys: sync.Pool{New: func() any { return new(lookupKeys) }},
@@ -76,10 +90,14 @@ func (s *Store) open() error {
 		s.cfg.Logger.Warn("l2: slow disk", "operation", info.String())
 	})
 	s.files = newPayloadFiles(s.cfg.FS, s.cfg.Dir, s.cfg.Logger)
+	s.ballast = &ballast{
+		fs: s.cfg.FS, path: s.cfg.FS.PathJoin(s.cfg.Dir, ballastName), bytes: s.cfg.BallastBytes, logger: s.cfg.Logger,
+	}
 	s.cfg.FS = &guardFS{
 		FS: s.cfg.FS, fatal: s.degrade, background: s.background, retryEvery: s.cfg.TickInterval,
 		full: &s.health.logWaits, armed: &s.armed,
-		dir: directory{fs: s.cfg.FS, path: s.cfg.Dir}.databaseDir(),
+		relieve: s.ballast.drop,
+		dir:     directory{fs: s.cfg.FS, path: s.cfg.Dir}.databaseDir(),
 	}
 	d := directory{fs: s.cfg.FS, path: s.cfg.Dir}
 	marker, err := d.inspect()
@@ -121,6 +139,7 @@ func (s *Store) open() error {
 		return errors.Join(d.explain(err), s.db.Close())
 	}
 	s.marker = marker
+	s.ballast.find()
 	s.diskBytes.Store(int64(s.db.Metrics().DiskSpaceUsage()))
 	s.cfg.Logger.Info("l2: opened", "dir", s.cfg.Dir, "store_id", marker.id,
 		"entries", s.usage.total.entries.Load(), "bytes", s.usage.total.bytes.Load(), "scan", time.Since(start))

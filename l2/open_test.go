@@ -152,7 +152,45 @@ func TestOpenRefuses(t *testing.T) {
 					t.Errorf("%s was changed", path)
 				}
 			}
+			renameCorrupt(t, fs, tc.kind, after)
 		})
+	}
+}
+
+// renameCorrupt opens a directory that was refused with Config.RenameCorrupt: damage is moved
+// aside whole, anything else is refused as before.
+func renameCorrupt(t *testing.T, fs vfs.FS, kind error, before map[string]string) {
+	t.Helper()
+	cfg := testConfig(fs)
+	cfg.RenameCorrupt = true
+	s, err := Open(cfg)
+	if kind != ErrDamaged {
+		if !errors.Is(err, kind) {
+			t.Errorf("to be renamed: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, withNamespace(t, s), "k2", 10, "new")
+	if get(t, s, "k") != "-" || get(t, s, "k2") != "new" {
+		t.Error("the store that was made in place of a damaged one is not empty, or does not work")
+	}
+	closeValid(t, s)
+	if get2 := mustOpen(t, cfg); get(t, get2, "k2") != "new" {
+		t.Error("it is not found again")
+	} else {
+		closeValid(t, get2)
+	}
+	moved := 0
+	for path := range filesOf(t, fs, "data") {
+		if strings.Contains(path, "/"+asidePrefix) {
+			moved++
+		}
+	}
+	if moved == 0 || len(before) == 0 {
+		t.Error("the damaged store was not kept")
 	}
 }
 

@@ -25,6 +25,7 @@ type Store struct {
 	blockCache *pebble.Cache
 	db         *pebble.DB
 	files      *payloadFiles
+	ballast    *ballast
 
 	compressor    *compressor
 	lookupOptions pebble.IterOptions

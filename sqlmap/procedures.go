@@ -149,7 +149,7 @@ func procedures(name string) []scalar.Function {
 // procedureNames are the functions of schema public. Their order gives them their OIDs:
 // new ones go to the end.
 var procedureNames = []string{"invalidate_key", "invalidate_prefix", "invalidate_tags", "invalidate_dependencies", "invalidate_namespace",
-	"cache_put", "cache_get", "cache_release", "cache_touch", "cache_incr", "cache_exists", "cache_channel", "sweep_expired"}
+	"cache_put", "cache_get", "cache_release", "cache_touch", "cache_incr", "cache_exists", "cache_channel", "sweep_expired", "cache_backup"}
 
 // callStatement is CALL: a SELECT of the function with its OUT column.
 func (p *planner) callStatement(s *pg_query.CallStmt) (*plan, error) {

@@ -24,6 +24,8 @@ func readProcedures(name string) []scalar.Function {
 		return cacheTouch()
 	case "sweep_expired":
 		return sweepExpired()
+	case "cache_backup":
+		return cacheBackup()
 	}
 	return nil
 }

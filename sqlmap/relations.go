@@ -168,6 +168,8 @@ func statsFields(h *Handler, s cache.Stats) []field {
 		count("dirty_bytes_max", s.DirtyBytesMax),
 		count("l2_writes_dropped", s.TierWritesDropped),
 		count("l2_errors", s.TierErrors),
+		{"l2_degraded", types.Bool, types.Value{IsNull: !s.HasTier, Int: types.OfBool(t.Degraded).Int}},
+		{"l2_degraded_reason", types.Text, reasonOf(t)},
 		gapsField(h),
 	}
 }
@@ -178,6 +180,14 @@ func gapsField(h *Handler) field {
 		return count("query_gaps", 0)
 	}
 	return count("query_gaps", h.gaps.count.Load())
+}
+
+// reasonOf is why the disk tier takes no puts, NULL if it does.
+func reasonOf(t *cache.TierStats) types.Value {
+	if !t.Degraded {
+		return types.Null()
+	}
+	return types.OfText(t.DegradedReason)
 }
 
 func namespaceFields(n cache.NamespaceStats) []field {

@@ -69,9 +69,12 @@ func (m *Main) Run(ctx context.Context) int {
 	case err != nil:
 		return m.refuse(err, exitUsage)
 	}
-	if settings.command == "serve" {
+	switch {
+	case settings.command == "serve":
 		err = m.serve(ctx, settings)
-	} else {
+	case settings.isStorage():
+		err = m.runStorage(ctx, settings)
+	default:
 		err = m.runUser(settings)
 	}
 	if usage := (*usageError)(nil); errors.As(err, &usage) {

@@ -161,16 +161,9 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 		Logger:        logger.With("room", "cache"),
 	}
 	if s.DataDir != "" {
-		tier, err := l2.Open(l2.Config{
-			Dir:             s.DataDir,
-			BytesMax:        int64(s.L2Bytes),
-			BlockCacheBytes: int64(s.L2BlockCacheBytes),
-			MemTableBytes:   int64(s.L2MemTableBytes),
-			Now:             clock.Now,
-			FileMinBytes:    int(s.L2FileMinBytes),
-			SyncInterval:    s.syncInterval(),
-			Logger:          logger.With("room", "l2"),
-		})
+		l2Config := s.l2Config(logger)
+		l2Config.Now = clock.Now
+		tier, err := l2.Open(l2Config)
 		if err != nil {
 			return nil, err
 		}
@@ -185,6 +178,26 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 	}
 	s.MaxBlobBytes = byteSize(store.Limits().ValueBytesMax) // what its default came to
 	return store, nil
+}
+
+// l2Config is the disk tier as configured.
+func (s *settings) l2Config(logger *slog.Logger) l2.Config {
+	ballastBytes := min(int64(s.L2BallastBytes), int64(s.L2Bytes)/16)
+	if ballastBytes == 0 {
+		ballastBytes = -1 // none; zero would be the default
+	}
+	return l2.Config{
+		Dir:             s.DataDir,
+		BytesMax:        int64(s.L2Bytes),
+		BlockCacheBytes: int64(s.L2BlockCacheBytes),
+		MemTableBytes:   int64(s.L2MemTableBytes),
+		FileMinBytes:    int(s.L2FileMinBytes),
+		FreeBytesMin:    int64(s.L2FreeBytesMin),
+		BallastBytes:    ballastBytes,
+		RenameCorrupt:   s.OnCorrupt == "rename",
+		SyncInterval:    s.syncInterval(),
+		Logger:          logger.With("room", "l2"),
+	}
 }
 
 // syncInterval is how often the disk tier syncs by itself; negative: never.

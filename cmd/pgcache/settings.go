@@ -38,6 +38,10 @@ type settings struct {
 
 	L2FileMinBytes byteSize `name:"l2-file-min-bytes" default:"64KiB" unit:"bytes" help:"Values that take at least this much on disk, compressed, get a file of their own."`
 
+	L2FreeBytesMin byteSize  `name:"l2-free-bytes-min" placeholder:"SIZE" unit:"bytes" help:"With less free disk space than this the disk tier takes no new entries. 0: 2GiB, or 5 % of the disk if that is more."`
+	L2BallastBytes byteSize  `name:"l2-ballast-bytes" default:"64MiB" unit:"bytes" help:"Disk space set aside, so that invalidations become durable on a full disk too. 0: none."`
+	OnCorrupt      onCorrupt `name:"on-corrupt" default:"refuse" placeholder:"ACTION" unit:"" help:"What to do with a damaged data directory: refuse to start, or rename, which moves its content into a folder inside it and starts empty."`
+
 	wireSettings
 
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"30s" unit:"ms" help:"How long a stop waits for running statements, and then for writing to disk."`
@@ -51,6 +55,7 @@ type settings struct {
 	// command is the command as kong names it, e.g. "serve" or "user add <name>".
 	command string
 	user    *userCommand
+	storage *storageCommands
 }
 
 // commandLine is what kong parses: the settings, and what is not a setting.
@@ -62,6 +67,8 @@ type commandLine struct {
 
 	Serve struct{}    `cmd:"" default:"1" help:"Serve clients. This is what happens without a command."`
 	User  userCommand `cmd:"" help:"Manage the users file."`
+
+	storageCommands
 }
 
 // versionFlag prints the version and ends the parse.
@@ -119,7 +126,7 @@ func loadSettings(args []string, env func(string) (string, bool), stdout io.Writ
 		}
 	}
 	if s.command = parsed.Command(); s.command != "serve" {
-		s.user = &line.User
+		s.user, s.storage = &line.User, &line.storageCommands
 		return s, nil
 	}
 	return s, s.validate()
@@ -158,6 +165,19 @@ func (d *durability) UnmarshalText(text []byte) error {
 	}
 	*d = durability(mode)
 	return nil
+}
+
+// onCorrupt is what becomes of a damaged data directory.
+type onCorrupt string
+
+// UnmarshalText reads an action.
+func (a *onCorrupt) UnmarshalText(text []byte) error {
+	switch s := strings.ToLower(string(text)); s {
+	case "refuse", "rename":
+		*a = onCorrupt(s)
+		return nil
+	}
+	return fmt.Errorf("%q is no action: write refuse or rename", text)
 }
 
 func (d durability) String() string { return cache.Durability(d).String() }

@@ -89,6 +89,9 @@ max-connections: 6
 l2-block-cache-bytes: 32MiB
 l2-memtable-bytes: 4MiB
 l2-file-min-bytes: 32KiB
+l2-free-bytes-min: 1GiB
+l2-ballast-bytes: 1MiB
+on-corrupt: rename
 users-file: /etc/users
 tls-cert: /etc/cert
 tls-key: /etc/key
@@ -132,7 +135,7 @@ log-format: json
 		"data_dir": "/somewhere", "l1_bytes": "1073741824", "l2_bytes": "8589934592", "l1_policy": "sieve",
 		"durability": "always", "durability_interval": "250",
 		"max_blob_bytes": "1000000", "max_namespaces": "5", "max_connections": "6",
-		"l2_block_cache_bytes": "33554432", "l2_memtable_bytes": "4194304", "l2_file_min_bytes": "32768", "shutdown_timeout": "90000",
+		"l2_block_cache_bytes": "33554432", "l2_memtable_bytes": "4194304", "l2_file_min_bytes": "32768", "l2_free_bytes_min": "1073741824", "l2_ballast_bytes": "1048576", "on_corrupt": "rename", "shutdown_timeout": "90000",
 		"log_level": "debug", "log_format": "json",
 	}
 	for _, r := range s.rows() {

@@ -34,6 +34,8 @@ func (s *settings) validate() error {
 		return usagef("l2-block-cache-bytes is %s: the disk tier needs at least 1MiB", s.L2BlockCacheBytes)
 	case s.L2MemTableBytes < 1<<20 || s.L2MemTableBytes > 1<<30:
 		return usagef("l2-memtable-bytes is %s: write a size from 1MiB to 1GiB", s.L2MemTableBytes)
+	case s.L2BallastBytes > 16<<30:
+		return usagef("l2-ballast-bytes is %s: at most 16GiB", s.L2BallastBytes)
 	case s.L2FileMinBytes < 4<<10 || s.L2FileMinBytes > 1<<30:
 		return usagef("l2-file-min-bytes is %s: write a size from 4KiB to 1GiB", s.L2FileMinBytes)
 	case s.DurabilityInterval < durabilityIntervalMin || s.DurabilityInterval > durabilityIntervalMax:
