@@ -237,7 +237,7 @@ func (a *analyzer) expandRow(ind *pg_query.A_Indirection) ([]target, error) {
 	}
 	fields := a.fields(e)
 	if fields == nil {
-		return nil, errorAt(e.info().at, pgwire.CodeWrongObjectType, "type %s is not composite", a.typeName(e.info().oid))
+		return nil, errorAt(location(e), pgwire.CodeWrongObjectType, "type %s is not composite", a.typeName(e.info().oid))
 	}
 	var out []target
 	for i, f := range fields {
@@ -315,7 +315,7 @@ func (a *analyzer) checkSortable(e expr) error {
 	if a.isSortable(e.info().oid) {
 		return nil
 	}
-	err := errorAt(e.info().at, pgwire.CodeUndefinedFunction, "could not identify an ordering operator for type %s", a.typeName(e.info().oid))
+	err := errorAt(location(e), pgwire.CodeUndefinedFunction, "could not identify an ordering operator for type %s", a.typeName(e.info().oid))
 	err.Hint = "Use an explicit ordering operator or modify the query."
 	return err
 }
@@ -409,7 +409,7 @@ func (a *analyzer) distinctClause(b *block, list []*pg_query.Node) error {
 	if list[0].GetNode() == nil { // plain DISTINCT is a list of one empty node
 		for i, t := range b.targets {
 			if t.isJunk {
-				return errorAt(t.expr.info().at, pgwire.CodeInvalidColumnReference, "for SELECT DISTINCT, ORDER BY expressions must appear in select list")
+				return errorAt(location(t.expr), pgwire.CodeInvalidColumnReference, "for SELECT DISTINCT, ORDER BY expressions must appear in select list")
 			}
 			if err := a.checkDistinct(t.expr); err != nil {
 				return err
@@ -418,6 +418,7 @@ func (a *analyzer) distinctClause(b *block, list []*pg_query.Node) error {
 		}
 		return nil
 	}
+	places := make(map[int]int32)
 	for _, n := range list {
 		i, err := a.findTarget(b, n, placeOrderBy)
 		if err != nil {
@@ -426,21 +427,62 @@ func (a *analyzer) distinctClause(b *block, list []*pg_query.Node) error {
 		if err := a.checkDistinct(b.targets[i].expr); err != nil {
 			return err
 		}
-		b.distinctOn = append(b.distinctOn, i)
+		if _, ok := places[i]; !ok {
+			places[i] = nodeLocation(n)
+			b.distinctOn = append(b.distinctOn, i)
+		}
 	}
-	for i, k := range b.sort {
-		if i < len(b.distinctOn) && !slices.Contains(b.distinctOn, k.target) {
-			return errorAt(b.targets[k.target].expr.info().at, pgwire.CodeInvalidColumnReference, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions")
+	return checkDistinctOrder(b, places)
+}
+
+// checkDistinctOrder wants ORDER BY to begin with the expressions of DISTINCT ON, which
+// stand at places.
+func checkDistinctOrder(b *block, places map[int]int32) error {
+	mismatch := func(target int) error {
+		return errorAt(places[target], pgwire.CodeInvalidColumnReference, "SELECT DISTINCT ON expressions must match initial ORDER BY expressions")
+	}
+	skipped := false
+	for _, k := range b.sort {
+		switch isOn := slices.Contains(b.distinctOn, k.target); {
+		case isOn && skipped:
+			return mismatch(k.target)
+		case !isOn:
+			skipped = true
+		}
+	}
+	for _, t := range b.distinctOn {
+		if skipped && !slices.ContainsFunc(b.sort, func(k sortKey) bool { return k.target == t }) {
+			return mismatch(t)
 		}
 	}
 	return nil
+}
+
+// nodeLocation is where a simple expression stands, -1 if that is not known.
+func nodeLocation(n *pg_query.Node) int32 {
+	switch n := n.GetNode().(type) {
+	case *pg_query.Node_ColumnRef:
+		return n.ColumnRef.Location
+	case *pg_query.Node_AConst:
+		return n.AConst.Location
+	case *pg_query.Node_FuncCall:
+		return n.FuncCall.Location
+	case *pg_query.Node_AExpr:
+		if at := nodeLocation(n.AExpr.Lexpr); at >= 0 {
+			return at
+		}
+		return n.AExpr.Location
+	case *pg_query.Node_TypeCast:
+		return nodeLocation(n.TypeCast.Arg)
+	}
+	return -1
 }
 
 // checkDistinct refuses types without equality.
 func (a *analyzer) checkDistinct(e expr) error {
 	oid := a.base(e.info().oid)
 	if oid == types.JSON || oid == 142 || oid == 600 || oid == 604 || oid == 194 {
-		return errorAt(e.info().at, pgwire.CodeUndefinedFunction, "could not identify an equality operator for type %s", a.typeName(oid))
+		return errorAt(location(e), pgwire.CodeUndefinedFunction, "could not identify an equality operator for type %s", a.typeName(oid))
 	}
 	return nil
 }
@@ -468,11 +510,11 @@ func (a *analyzer) rowCount(n *pg_query.Node, clause string) (expr, error) {
 		return nil, err
 	}
 	if ranges, _ := usedRanges(e); len(ranges) > 0 {
-		return nil, errorAt(e.info().at, pgwire.CodeInvalidColumnReference, "argument of %s must not contain variables", clause)
+		return nil, errorAt(location(e), pgwire.CodeInvalidColumnReference, "argument of %s must not contain variables", clause)
 	}
 	out, err := a.tryCoerce(e, types.Int8, types.Assignment)
 	if err == nil && out == nil {
-		err = errorAt(e.info().at, pgwire.CodeDatatypeMismatch, "argument of %s must be type bigint, not type %s", clause, a.typeName(e.info().oid))
+		err = errorAt(location(e), pgwire.CodeDatatypeMismatch, "argument of %s must be type bigint, not type %s", clause, a.typeName(e.info().oid))
 	}
 	return out, err
 }

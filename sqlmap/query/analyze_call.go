@@ -432,7 +432,7 @@ func (a *analyzer) aggregateClauses(c *call, out *aggregateExpr) error {
 			return err
 		}
 		if out.distinct && !slices.ContainsFunc(out.args, func(arg expr) bool { return same(arg, e) }) {
-			return errorAt(e.info().at, pgwire.CodeInvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list")
+			return errorAt(location(e), pgwire.CodeInvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list")
 		}
 		out.order = append(out.order, orderKey{expr: e, descending: descending, nullsFirst: nullsFirst})
 	}
@@ -455,7 +455,7 @@ func (a *analyzer) aggregateClauses(c *call, out *aggregateExpr) error {
 // arguments take columns of.
 func (a *analyzer) placeAggregate(c *call, out *aggregateExpr) error {
 	level := -1
-	nested := false
+	nested := int32(-1)
 	e := expr(out)
 	for _, p := range e.children() {
 		visit(p, 0, func(p *expr, depth int) bool {
@@ -465,16 +465,20 @@ func (a *analyzer) placeAggregate(c *call, out *aggregateExpr) error {
 					level = x.level - depth
 				}
 			case *aggregateExpr:
-				nested = nested || x.level == depth
+				if x.level == depth && nested < 0 {
+					nested = x.at
+				}
 			case *windowExpr:
-				nested = nested || depth == 0
+				if depth == 0 && nested < 0 {
+					nested = x.at
+				}
 			}
 			return true
 		})
 	}
 	out.level = max(level, 0)
-	if nested {
-		return errorAt(c.Location, pgwire.CodeGroupingError, "aggregate function calls cannot be nested")
+	if nested >= 0 {
+		return errorAt(nested, pgwire.CodeGroupingError, "aggregate function calls cannot be nested")
 	}
 	for _, arg := range out.args {
 		if hasSet(arg) {

@@ -406,7 +406,7 @@ func (a *analyzer) indirection(ind *pg_query.A_Indirection) (expr, error) {
 			}
 			i++
 		default:
-			return nil, errorAt(e.info().at, pgwire.CodeSyntaxError, "row expansion via \"*\" is not supported here")
+			return nil, errorAt(location(e), pgwire.CodeSyntaxError, "row expansion via \"*\" is not supported here")
 		}
 	}
 	return e, nil
@@ -421,7 +421,7 @@ func (a *analyzer) field(e expr, name string) (expr, error) {
 	}
 	info := e.info()
 	switch {
-	case info.oid == typeRecord && fields == nil:
+	case info.oid == typeRecord:
 		return nil, errorAt(info.at, pgwire.CodeUndefinedColumn, "could not identify column \"%s\" in record data type", name)
 	case fields == nil:
 		return nil, errorAt(info.at, pgwire.CodeWrongObjectType, "column notation .%s applied to type %s, which is not a composite type", name, a.typeName(info.oid))
@@ -456,7 +456,7 @@ func (a *analyzer) subscripts(e expr, list []*pg_query.Node) (expr, error) {
 			}
 			converted, err := a.tryCoerce(x, types.Int4, types.Assignment)
 			if err == nil && converted == nil {
-				err = errorAt(x.info().at, pgwire.CodeDatatypeMismatch, "array subscript must have type integer")
+				err = errorAt(location(x), pgwire.CodeDatatypeMismatch, "array subscript must have type integer")
 			}
 			if err != nil {
 				return nil, err
@@ -485,7 +485,7 @@ func (a *analyzer) jsonSubscripts(e expr, list []*pg_query.Node) (expr, error) {
 	for _, n := range list {
 		index := n.GetAIndices()
 		if index.IsSlice {
-			return nil, errorAt(e.info().at, pgwire.CodeDatatypeMismatch, "jsonb subscript does not support slices")
+			return nil, errorAt(location(e), pgwire.CodeDatatypeMismatch, "jsonb subscript does not support slices")
 		}
 		x, err := a.expr(index.Uidx)
 		if err != nil {

@@ -279,7 +279,7 @@ func (a *analyzer) join(j *pg_query.JoinExpr) (fromItem, []*scopeItem, error) {
 	if merged != nil && j.JoinUsingAlias != nil {
 		// The alias of USING names the merged columns, beside the tables.
 		alias := *merged
-		alias.alias, alias.hidden = j.JoinUsingAlias.Aliasname, true
+		alias.alias, alias.hidden, alias.unnamed = j.JoinUsingAlias.Aliasname, true, false
 		names = append(names, &alias)
 	}
 	if merged != nil {

@@ -126,7 +126,11 @@ func (a *analyzer) valuesStatement(b *block, s *pg_query.SelectStmt) error {
 	for _, n := range s.ValuesLists {
 		items := n.GetList().GetItems()
 		if len(items) != width {
-			return pgwire.Errorf(pgwire.CodeSyntaxError, "VALUES lists must all be the same length")
+			at := int32(-1)
+			if e, err := a.at(placeValues, items[0]); err == nil {
+				at = location(e)
+			}
+			return errorAt(at, pgwire.CodeSyntaxError, "VALUES lists must all be the same length")
 		}
 		row := make([]expr, width)
 		for i, item := range items {
@@ -210,7 +214,7 @@ func (a *analyzer) setOperation(b *block, s *pg_query.SelectStmt) error {
 	}
 	for _, t := range b.targets {
 		if t.isJunk {
-			e := errorAt(t.expr.info().at, pgwire.CodeFeatureNotSupported, "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
+			e := errorAt(location(t.expr), pgwire.CodeFeatureNotSupported, "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
 			e.Detail = "Only result column names can be used, not expressions or functions."
 			e.Hint = "Add the expression/function to every SELECT, or move the UNION into a FROM clause."
 			return e
@@ -234,7 +238,11 @@ func setName(op pg_query.SetOperation) string {
 func (a *analyzer) matchSides(b *block, what string) error {
 	left, right := visibleTargets(b.setLeft), visibleTargets(b.setRight)
 	if len(left) != len(right) {
-		return pgwire.Errorf(pgwire.CodeSyntaxError, "each %s query must have the same number of columns", what)
+		at := int32(-1)
+		if len(right) > 0 {
+			at = location(b.setRight.targets[right[0]].expr)
+		}
+		return errorAt(at, pgwire.CodeSyntaxError, "each %s query must have the same number of columns", what)
 	}
 	r := &rangeItem{kind: rangeComputed, name: what}
 	for i := range left {
@@ -292,7 +300,7 @@ func (a *analyzer) coerceColumn(b *block, i int, oid types.OID, context types.Co
 	}
 	e, err := a.tryCoerce(t.expr, oid, context)
 	if err == nil && e == nil {
-		err = errorAt(t.expr.info().at, pgwire.CodeCannotCoerce, "%s could not convert type %s to %s", what, a.typeName(t.expr.info().oid), a.typeName(oid))
+		err = errorAt(location(t.expr), pgwire.CodeCannotCoerce, "%s could not convert type %s to %s", what, a.typeName(t.expr.info().oid), a.typeName(oid))
 	}
 	if err == nil {
 		t.expr = e

@@ -96,7 +96,7 @@ func (a *analyzer) operator(names []string, left, right expr, at int32) (expr, e
 func (a *analyzer) argument(e expr, oid types.OID) (expr, error) {
 	out, err := a.tryCoerce(e, oid, types.Implicit)
 	if err == nil && out == nil {
-		err = errorAt(e.info().at, pgwire.CodeCannotCoerce, "cannot cast type %s to %s", a.typeName(e.info().oid), a.typeName(oid))
+		err = errorAt(location(e), pgwire.CodeCannotCoerce, "cannot cast type %s to %s", a.typeName(e.info().oid), a.typeName(oid))
 	}
 	return out, err
 }

@@ -37,7 +37,9 @@ func (a *analyzer) windowCall(c *call, f *overload) (expr, error) {
 	switch {
 	case c.Over == nil:
 		return nil, errorAt(c.Location, pgwire.CodeWrongObjectType, "window function %s requires an OVER clause", c.name())
-	case fn.AggregateKind != 'n' && fn.Kind == 'a':
+	case fn.Kind == 'a' && fn.AggregateKind != 'n' && !c.AggWithinGroup:
+		return nil, errorAt(c.Location, pgwire.CodeWrongObjectType, "WITHIN GROUP is required for ordered-set aggregate %s", c.name())
+	case fn.Kind == 'a' && fn.AggregateKind != 'n':
 		return nil, errorAt(c.Location, pgwire.CodeFeatureNotSupported, "OVER is not supported for ordered-set aggregate %s", c.name())
 	case c.AggDistinct:
 		return nil, errorAt(c.Location, pgwire.CodeFeatureNotSupported, "DISTINCT is not implemented for window functions")
@@ -253,7 +255,7 @@ func (a *analyzer) bound(w *window, b *frameBound, n *pg_query.Node) error {
 		return err
 	}
 	if len(w.order) != 1 {
-		return errorAt(e.info().at, pgwire.CodeWindowingError, "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column")
+		return errorAt(location(e), pgwire.CodeWindowingError, "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column")
 	}
 	key := w.order[0]
 	keyType := a.base(key.expr.info().oid)

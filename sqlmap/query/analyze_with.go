@@ -95,7 +95,7 @@ func (a *analyzer) recursive(out *cte, c *pg_query.CommonTableExpr, s *pg_query.
 	}
 	for i, col := range b.columns() {
 		if col.Type != before[i].Type {
-			e := errorAt(c.Location, pgwire.CodeDatatypeMismatch, "recursive query \"%s\" column %d has type %s in non-recursive term but type %s overall",
+			e := errorAt(location(out.once.targets[visibleTargets(out.once)[i]].expr), pgwire.CodeDatatypeMismatch, "recursive query \"%s\" column %d has type %s in non-recursive term but type %s overall",
 				c.Ctename, i+1, a.typeName(before[i].Type), a.typeName(col.Type))
 			e.Hint = "Cast the output of the non-recursive term to the correct type."
 			return e

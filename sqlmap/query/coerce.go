@@ -80,7 +80,7 @@ func (a *analyzer) coerce(e expr, target types.OID, typmod int32, context types.
 		return nil, err
 	}
 	if out == nil {
-		return nil, errorAt(e.info().at, pgwire.CodeCannotCoerce, "cannot cast type %s to %s", a.typeName(e.info().oid), a.typeName(target))
+		return nil, errorAt(location(e), pgwire.CodeCannotCoerce, "cannot cast type %s to %s", a.typeName(e.info().oid), a.typeName(target))
 	}
 	return a.applyTypmod(out, typmod, context), nil
 }
@@ -237,7 +237,7 @@ func (a *analyzer) condition(e expr, clause string) (expr, error) {
 
 func (a *analyzer) checkNoSet(e expr, clause string) error {
 	if hasSet(e) {
-		return errorAt(e.info().at, pgwire.CodeDatatypeMismatch, "argument of %s must not return a set", clause)
+		return errorAt(location(e), pgwire.CodeDatatypeMismatch, "argument of %s must not return a set", clause)
 	}
 	return nil
 }
@@ -271,7 +271,7 @@ func (a *analyzer) commonType(list []expr, what string) (types.OID, error) {
 			if what == "" {
 				return 0, nil
 			}
-			return 0, errorAt(e.info().at, pgwire.CodeDatatypeMismatch, "%s types %s and %s cannot be matched", what, a.typeName(common), a.typeName(next))
+			return 0, errorAt(location(e), pgwire.CodeDatatypeMismatch, "%s types %s and %s cannot be matched", what, a.typeName(common), a.typeName(next))
 		case !preferred && a.canCoerce([]types.OID{common}, []types.OID{next}, types.Implicit) &&
 			!a.canCoerce([]types.OID{next}, []types.OID{common}, types.Implicit):
 			common, category, preferred = next, nextCategory, nextPreferred
@@ -310,7 +310,7 @@ func (a *analyzer) unify(list []expr, what string) ([]expr, types.OID, error) {
 func (a *analyzer) toCommon(e expr, common types.OID, what string) (expr, error) {
 	out, err := a.tryCoerce(e, common, types.Implicit)
 	if err == nil && out == nil {
-		return nil, errorAt(e.info().at, pgwire.CodeCannotCoerce, "%s could not convert type %s to %s", what, a.typeName(e.info().oid), a.typeName(common))
+		return nil, errorAt(location(e), pgwire.CodeCannotCoerce, "%s could not convert type %s to %s", what, a.typeName(e.info().oid), a.typeName(common))
 	}
 	return out, err
 }

@@ -80,6 +80,11 @@ func (x *execution) compileAggregate(a *aggregateExpr) (*aggregateProgram, error
 		p.order = append(p.order, eval)
 		p.keys = append(p.keys, rowOrder{column: len(p.args) + i, compare: comparer(x.base(k.expr.info().oid)), descending: k.descending, nullsFirst: k.nullsFirst})
 	}
+	for i, oid := range p.argTypes {
+		if p.distinct { // DISTINCT sorts, by what ORDER BY leaves open
+			p.keys = append(p.keys, rowOrder{column: i, compare: comparer(oid)})
+		}
+	}
 	return p, nil
 }
 
@@ -128,7 +133,7 @@ func (a *aggregation) add(f *frame) error {
 		}
 		row[i] = v
 	}
-	if len(p.order) == 0 {
+	if len(p.keys) == 0 {
 		return a.take(row)
 	}
 	for _, eval := range p.order {

@@ -41,6 +41,7 @@ type joinProgram struct {
 	isOuter      bool // rows of the left without a match are kept
 	isFull       bool
 	rightIsFixed bool // the right side is the same whatever the frames around are
+	kept         *joinTable
 }
 
 func (n *joinNode) compile(x *execution) (opener, error) {
@@ -64,6 +65,7 @@ func (n *joinNode) compile(x *execution) (opener, error) {
 	if p.conditions, err = x.compileAll(n.conditions); err != nil {
 		return nil, err
 	}
+	p.rightIsFixed = isFixed(n.right)
 	p.isFull = n.kind == pg_query.JoinType_JOIN_FULL
 	p.isOuter = p.isFull || n.kind == pg_query.JoinType_JOIN_LEFT
 	return p.open, nil
@@ -78,9 +80,14 @@ func (p *joinProgram) open(f *frame) (iterator, error) {
 	if p.node.reopens {
 		return r, nil
 	}
-	if r.table, err = p.build(f); err != nil {
-		left.close()
-		return nil, err
+	if r.table = p.kept; r.table == nil {
+		if r.table, err = p.build(f); err != nil {
+			left.close()
+			return nil, err
+		}
+		if p.rightIsFixed {
+			p.kept = r.table
+		}
 	}
 	if p.isFull {
 		r.matched = make([]bool, len(r.table.tuples))

@@ -148,10 +148,10 @@ func (a *analyzer) groupKeys(b *block, n *pg_query.Node) ([]int, error) {
 	e := b.targets[i].expr
 	b.targets = b.targets[:targets] // grouping expressions need no target
 	if anyExpr(e, func(e expr, depth int) bool { x, is := e.(*aggregateExpr); return is && x.level == depth }) {
-		return nil, errorAt(e.info().at, pgwire.CodeGroupingError, "aggregate functions are not allowed in GROUP BY")
+		return nil, errorAt(location(e), pgwire.CodeGroupingError, "aggregate functions are not allowed in GROUP BY")
 	}
 	if anyExpr(e, func(e expr, depth int) bool { _, is := e.(*windowExpr); return is && depth == 0 }) {
-		return nil, errorAt(e.info().at, pgwire.CodeWindowingError, "window functions are not allowed in GROUP BY")
+		return nil, errorAt(location(e), pgwire.CodeWindowingError, "window functions are not allowed in GROUP BY")
 	}
 	if err := a.checkDistinct(e); err != nil {
 		return nil, err
@@ -361,7 +361,7 @@ func (g *grouper) resolveGrouping(x *groupingExpr) {
 	for _, arg := range x.args {
 		i := slices.IndexFunc(g.block.groups, func(e expr) bool { return same(e, arg) })
 		if i < 0 {
-			g.err = errorAt(arg.info().at, pgwire.CodeGroupingError, "arguments to GROUPING must be grouping expressions of the associated query level")
+			g.err = errorAt(location(arg), pgwire.CodeGroupingError, "arguments to GROUPING must be grouping expressions of the associated query level")
 			return
 		}
 		x.refs = append(x.refs, i)

@@ -334,6 +334,10 @@ func (p *planner) rangeNode(b *block, rng int, conditions []expr) node {
 	case rangeRelation:
 		return newScan(r, rng, conditions)
 	case rangeSubquery:
+		if p.plans[r.block] == nil {
+			conditions = pushInto(r.block, rng, conditions)
+			prune(r.block, r.used)
+		}
 		return filtered(&subqueryNode{rng: rng, item: r, plan: p.block(r.block)}, conditions)
 	case rangeFunction:
 		return filtered(&functionNode{rng: rng, item: r}, conditions)
@@ -407,7 +411,11 @@ func hasPlainOrder(oid types.OID) bool {
 
 // column takes a bare column of one range apart.
 func columnOf(e expr, rng int) (int, bool) {
-	if c, ok := e.(*castExpr); ok && c.method == castRelabel && classOf(c.oid) == classOf(c.arg.info().oid) {
+	for {
+		c, ok := e.(*castExpr)
+		if !ok || c.method != castRelabel {
+			break
+		}
 		e = c.arg
 	}
 	c, ok := e.(*columnExpr)

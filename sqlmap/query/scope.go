@@ -92,7 +92,7 @@ type scopeColumn struct {
 // find looks a column up in one scope: how many there are, and the first.
 func (s *scope) find(name string) (found *scopeColumn, n int) {
 	for _, item := range s.items {
-		if item.hidden || item.forbidden {
+		if item.hidden {
 			continue
 		}
 		for i := range item.columns {
@@ -140,6 +140,9 @@ func (a *analyzer) unqualified(name string, at int32) (expr, error) {
 			return nil, errorAt(at, pgwire.CodeAmbiguousColumn, "column reference \"%s\" is ambiguous", name)
 		}
 		if found != nil {
+			if item := s.forbiddenItem(found); item != nil {
+				return nil, a.invalidReference(item, at)
+			}
 			return found.make(level, at), nil
 		}
 		level++
@@ -150,9 +153,36 @@ func (a *analyzer) unqualified(name string, at int32) (expr, error) {
 	if e := a.systemColumn(name, at); e != nil {
 		return e, nil
 	}
+	return nil, a.undefinedColumn(name, at)
+}
+
+// undefinedColumn tells of a column that is there but out of sight, or of one like it.
+func (a *analyzer) undefinedColumn(name string, at int32) error {
 	e := errorAt(at, pgwire.CodeUndefinedColumn, "column \"%s\" does not exist", name)
 	e.Hint = a.nearest(name, "")
-	return nil, e
+	for s := a.scope; s != nil; s = s.parent {
+		for _, item := range s.shadow {
+			for i := range item.columns {
+				if item.columns[i].name == name {
+					e.Detail = fmt.Sprintf("There is a column named \"%s\" in table \"%s\", but it cannot be referenced from this part of the query.", name, item.alias)
+					e.Hint = "To reference that column, you must mark this subquery with LATERAL."
+				}
+			}
+		}
+	}
+	return e
+}
+
+// forbiddenItem is the item of a column that may not be named because of the kind of join.
+func (s *scope) forbiddenItem(c *scopeColumn) *scopeItem {
+	for _, item := range s.items {
+		for i := range item.columns {
+			if item.forbidden && &item.columns[i] == c {
+				return item
+			}
+		}
+	}
+	return nil
 }
 
 // systemColumn finds tableoid and its like in the innermost scope that has one relation.

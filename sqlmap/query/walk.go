@@ -250,3 +250,21 @@ func sameValue(a, b types.Value) bool {
 	return a.IsNull == b.IsNull && a.Int == b.Int && a.Float == b.Float && a.Days == b.Days && a.Months == b.Months &&
 		bytes.Equal(a.Bytes, b.Bytes) && slices.EqualFunc(a.Elems, b.Elems, sameValue)
 }
+
+// location is where an expression begins in the statement: PostgreSQL's exprLocation.
+func location(e expr) int32 {
+	at := e.info().at
+	switch e.(type) {
+	case *callExpr, *boolExpr, *distinctExpr, *nullIfExpr, *anyArrayExpr, *testExpr, *castExpr, *fieldExpr, *subscriptExpr, *subqueryExpr:
+	default:
+		return at
+	}
+	children := e.children()
+	if len(children) == 0 || *children[0] == nil {
+		return at
+	}
+	if first := location(*children[0]); first >= 0 && (first < at || at < 0) {
+		return first
+	}
+	return at
+}
