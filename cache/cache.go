@@ -187,6 +187,9 @@ func (c *Cache) tierError(operation string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrTierIO, operation, err)
 }
 
+// HasTier reports that there is a durable tier.
+func (c *Cache) HasTier() bool { return c.config.Tier != nil }
+
 // Limits are the configured limits.
 func (c *Cache) Limits() Limits { return c.config.Limits }
 

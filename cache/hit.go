@@ -51,6 +51,9 @@ func (h *Hit) LastAccessMs() int64 { return h.lastAccess }
 // NowMs is the time at which the entry was found live, Unix ms.
 func (h *Hit) NowMs() int64 { return h.nowMs }
 
+// FromTier reports that the entry was not in L1 when it was looked for.
+func (h *Hit) FromTier() bool { return h.isFromTier || h.tiers == InL2 }
+
 // Tiers says where the entry is held.
 func (h *Hit) Tiers() TierSet { return h.tiers }
 

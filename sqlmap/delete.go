@@ -140,6 +140,7 @@ func (a *deleteAction) deleteScanned(x *execution) (outcome, error) {
 	err := a.where.eachKey(x, a.filter, a.needValue, func(key cache.Key) error {
 		removed, err := a.deleteKey(w, key)
 		if removed {
+			x.trace.delete()
 			count++
 		}
 		return err
@@ -168,6 +169,7 @@ func (a *deleteAction) deleteKeys(x *execution) (outcome, error) {
 			return outcome{}, err
 		}
 		if removed {
+			x.trace.delete()
 			count++
 		}
 	}

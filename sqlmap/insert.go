@@ -201,6 +201,7 @@ func (a *insertAction) run(x *execution) (outcome, error) {
 			return outcome{}, err
 		}
 		if result.Verdict == cache.Write {
+			x.trace.write(int64(len(row.draft.Value)))
 			count++
 		}
 	}

@@ -65,6 +65,8 @@ type planner struct {
 	declared []uint32
 	isSimple bool
 	path     []string
+	// conditions collects what EXPLAIN shows; nil without one.
+	conditions *conditionTexts
 }
 
 // newPlan plans a statement of a session.

@@ -76,7 +76,8 @@ type execution struct {
 	reply   *pgwire.Reply
 
 	started bool
-	runs    int // calls of Execute so far
+	runs    int       // calls of Execute so far
+	trace   *runTrace // of EXPLAIN ANALYZE; else nil
 	// rowsWanted is how many rows of its source a SELECT will probably read; 0: all.
 	rowsWanted int64
 	out        outcome

@@ -185,6 +185,7 @@ type scanCursor struct {
 
 	pending      []*pendingKey
 	isDescending bool
+	needValue    bool
 }
 
 // eachKey calls f with the key of every entry that passes the conditions; f may write to
@@ -209,6 +210,7 @@ func (w *blobWhere) eachKey(x *execution, filter *scalar.Expr, needValue bool, f
 		if passes, err := w.holds(&x.env, filter); err != nil {
 			return err
 		} else if !passes {
+			x.trace.filter()
 			continue
 		}
 		if err := f(key); err != nil {
@@ -234,7 +236,7 @@ func (s *session) openScan(x *execution, r cache.ScanRange) (*scanCursor, error)
 	if err != nil {
 		return nil, err
 	}
-	c := &scanCursor{scan: scan, runs: x.runs, isDescending: r.Descending}
+	c := &scanCursor{scan: scan, runs: x.runs, isDescending: r.Descending, needValue: r.NeedValue}
 	for _, p := range s.tx.pending {
 		if r.Namespace != nil && !bytes.Equal(p.key.Namespace, r.Namespace) || !bytes.HasPrefix(p.key.Name, r.Prefix) ||
 			bytes.Compare(p.key.Name, r.Lower) < 0 || r.Upper != nil && bytes.Compare(p.key.Name, r.Upper) >= 0 {
@@ -286,6 +288,7 @@ func (c *scanCursor) next(x *execution) (bool, error) {
 		if order > 0 {
 			c.isAhead = false
 			c.row = entryRow{key: c.key, hit: &c.hit}
+			x.trace.read(&c.row, c.needValue)
 			x.env.Rows[0] = &c.row
 			return true, nil
 		}
@@ -301,6 +304,7 @@ func (c *scanCursor) next(x *execution) (bool, error) {
 			return false, err
 		}
 		if row != nil {
+			x.trace.read(row, false)
 			x.env.Rows[0] = row
 			return true, nil
 		}

@@ -128,6 +128,7 @@ func (c *blobCursor) next(x *execution) (bool, error) {
 		if err != nil {
 			return false, err
 		}
+		x.trace.read(row, c.source.needValue)
 		if row != nil {
 			x.env.Rows[0] = row
 			return true, nil

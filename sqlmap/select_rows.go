@@ -145,6 +145,7 @@ func (c *selectCursor) nextRow(x *execution) (bool, error) {
 		if err != nil || v.IsTrue() {
 			return true, err
 		}
+		x.trace.filter()
 	}
 }
 

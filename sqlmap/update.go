@@ -58,6 +58,7 @@ func (a *updateAction) run(x *execution) (outcome, error) {
 	update := func(key cache.Key) error {
 		result, err := w.run(change{key: key, apply: a.apply, mayConflict: true})
 		if result.Verdict == cache.Write {
+			x.trace.write(0)
 			count++
 		}
 		return err

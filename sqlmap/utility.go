@@ -38,7 +38,7 @@ func (p *planner) utilityStatement(stmt *pg_query.Node) (*plan, error) {
 	case *pg_query.Node_ExecuteStmt:
 		return &plan{late: &executeStatement{n.ExecuteStmt.Name, n.ExecuteStmt.Params, p.sql}}, nil
 	case *pg_query.Node_ExplainStmt:
-		return nil, unsupported(-1, "EXPLAIN is", "A statement by ns and key is one look-up.")
+		return p.explainStatement(n.ExplainStmt)
 	case *pg_query.Node_DeclareCursorStmt:
 		return p.declareStatement(n.DeclareCursorStmt)
 	case *pg_query.Node_FetchStmt:

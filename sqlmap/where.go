@@ -46,6 +46,12 @@ func (w *blobWhere) filter() *scalar.Expr {
 
 func (w *blobWhere) hasKeys() bool { return w.key != nil || w.keys != nil || w.keyList != nil }
 
+// isNarrowerThan reports that a condition more narrows a scan.
+func (w *blobWhere) isNarrowerThan(before *blobWhere) bool {
+	return w.prefix != before.prefix || w.startsWith != before.startsWith || w.tags != before.tags ||
+		w.dependencies != before.dependencies || len(w.bounds) != len(before.bounds)
+}
+
 // where takes apart a WHERE clause, whose relation is the compiler's first.
 func (p *planner) where(n *pg_query.Node) (*blobWhere, error) {
 	w := &blobWhere{}
@@ -58,16 +64,17 @@ func (p *planner) where(n *pg_query.Node) (*blobWhere, error) {
 			return nil, err
 		}
 		// Compiled once more, by its parts: parameters have their types by now.
-		hadKeys := w.hasKeys()
+		before := *w
 		taken, err := p.takeCondition(w, conjunct, x)
 		switch {
 		case err != nil:
 			return nil, err
 		case !taken:
 			w.rest = append(w.rest, x)
-		case w.hasKeys() != hadKeys:
+		case w.hasKeys() != before.hasKeys():
 			w.keyTests = append(w.keyTests, x)
 		}
+		p.conditions.note(conjunct, taken || w.isNarrowerThan(&before))
 	}
 	return w, nil
 }
