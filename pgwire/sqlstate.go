@@ -15,6 +15,12 @@ const (
 // Class 22: data.
 const (
 	CodeDataException               Code = "22000"
+	CodeStringDataRightTruncation   Code = "22001"
+	CodeInvalidRegularExpression    Code = "2201B"
+	CodeInvalidArgumentForLogarithm Code = "2201E"
+	CodeInvalidArgumentForPower     Code = "2201F"
+	CodeInvalidWidthBucket          Code = "2201G"
+	CodeStringDataLengthMismatch    Code = "22026"
 	CodeNumericValueOutOfRange      Code = "22003"
 	CodeInvalidDatetimeFormat       Code = "22007"
 	CodeDatetimeFieldOverflow       Code = "22008"

@@ -158,3 +158,14 @@ func (c *Catalog) indexOperators() *operatorIndex {
 func (c *Catalog) Operators(schemaName, name string) []*schema.Operator {
 	return c.operators().byName[[2]string{schemaName, name}]
 }
+
+// Implemented are the signatures of the functions that have code.
+func (c *Catalog) Implemented() map[string]bool {
+	out := make(map[string]bool)
+	for _, f := range c.functions().byOID {
+		if f.Implementation != nil {
+			out[f.Implementation.Signature] = true
+		}
+	}
+	return out
+}

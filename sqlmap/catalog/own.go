@@ -18,6 +18,8 @@ type Relation struct {
 	NotNull []bool
 	// Count is how many rows there are; nil: unknown.
 	Count func() int64
+	// Bytes is how much room they take; nil: none.
+	Bytes func() int64
 }
 
 // OIDs of pgcache's own objects: a block for each relation, in the order of Config, which

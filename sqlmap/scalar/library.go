@@ -190,16 +190,16 @@ func byteFunction(name string) []Function {
 			return types.OfBytes(digest[:]), nil
 		})}
 	case "encode":
-		return []Function{pure(name, []types.OID{bytea, text}, text, encode)}
+		return []Function{pure(name, []types.OID{bytea, text}, text, Encode)}
 	case "decode":
-		return []Function{pure(name, []types.OID{text, text}, bytea, decode)}
+		return []Function{pure(name, []types.OID{text, text}, bytea, Decode)}
 	case "convert_to":
 		return []Function{pure(name, []types.OID{text, text}, bytea, func(args []types.Value) (types.Value, error) {
-			return args[0], checkEncoding(args[1])
+			return args[0], CheckEncoding(args[1])
 		})}
 	case "convert_from":
 		return []Function{pure(name, []types.OID{bytea, text}, text, func(args []types.Value) (types.Value, error) {
-			if err := checkEncoding(args[1]); err != nil {
+			if err := CheckEncoding(args[1]); err != nil {
 				return args[0], err
 			}
 			return args[0], types.CheckUTF8(args[0].Bytes)
@@ -208,7 +208,8 @@ func byteFunction(name string) []Function {
 	return nil
 }
 
-func checkEncoding(name types.Value) error {
+// CheckEncoding refuses encodings that pgcache does not have.
+func CheckEncoding(name types.Value) error {
 	switch string(bytes.ToUpper(name.Bytes)) {
 	case "UTF8", "UTF-8", "UNICODE":
 		return nil
@@ -227,7 +228,8 @@ func errEncoding(name types.Value) error {
 // base64LineBytes is how long PostgreSQL makes the lines of base64.
 const base64LineBytes = 76
 
-func encode(args []types.Value) (types.Value, error) {
+// Encode is encode(bytea, format).
+func Encode(args []types.Value) (types.Value, error) {
 	b := args[0].Bytes
 	switch string(bytes.ToLower(args[1].Bytes)) {
 	case "hex":
@@ -257,7 +259,8 @@ func encode(args []types.Value) (types.Value, error) {
 	return types.Value{}, errEncoding(args[1])
 }
 
-func decode(args []types.Value) (types.Value, error) {
+// Decode is decode(text, format).
+func Decode(args []types.Value) (types.Value, error) {
 	s := args[0].Bytes
 	switch string(bytes.ToLower(args[1].Bytes)) {
 	case "hex":

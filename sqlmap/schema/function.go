@@ -46,6 +46,8 @@ type Call struct {
 	SpreadsArray bool
 	// Collation of the arguments; 0: default.
 	Collation types.OID
+	// Memo is where a function may keep what is costly to make, from one row to the next.
+	Memo any
 }
 
 // Implementation is the code of one function or aggregate. Exactly one of Call, Rows and

@@ -237,7 +237,7 @@ func castOther(v Value, from, to OID, style *Style) (Value, error) {
 	case to == Bool && from == Int4:
 		return OfBool(v.Int != 0), nil
 	case to == Cidr:
-		return maskedNetwork(v), nil
+		return MaskNetwork(v), nil
 	case from == Char:
 		return OfInt(int64(firstByte(v.Bytes))), nil
 	case to == Char && from == Int4:

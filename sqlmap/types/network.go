@@ -43,7 +43,7 @@ func parseNetwork(oid OID, text []byte) (Value, error) {
 		}
 		v.Int = int64(bits)
 	}
-	if oid == Cidr && !bytes.Equal(maskedNetwork(v).Bytes, v.Bytes) {
+	if oid == Cidr && !bytes.Equal(MaskNetwork(v).Bytes, v.Bytes) {
 		e := pgwire.Errorf(pgwire.CodeInvalidTextRepresentation, "invalid cidr value: \"%s\"", text)
 		e.Detail = "Value has bits set to right of mask."
 		return Value{}, e
@@ -51,7 +51,8 @@ func parseNetwork(oid OID, text []byte) (Value, error) {
 	return v, nil
 }
 
-func maskedNetwork(v Value) Value {
+// MaskNetwork sets the bits right of the prefix to zero.
+func MaskNetwork(v Value) Value {
 	out := Value{Int: v.Int, Bytes: bytes.Clone(v.Bytes)}
 	for i := range out.Bytes {
 		kept := min(max(int(v.Int)-8*i, 0), 8)
@@ -84,7 +85,7 @@ func parseBinaryNetwork(oid OID, data []byte) (Value, error) {
 		return Value{}, wrongLength(oid)
 	}
 	v := Value{Int: int64(data[1]), Bytes: data[4:]}
-	if oid == Cidr && !bytes.Equal(maskedNetwork(v).Bytes, v.Bytes) {
+	if oid == Cidr && !bytes.Equal(MaskNetwork(v).Bytes, v.Bytes) {
 		return Value{}, wrongLength(oid)
 	}
 	return v, nil
@@ -107,7 +108,7 @@ func compareNetworks(a, b Value) int {
 		return len(a.Bytes) - len(b.Bytes)
 	}
 	shorter := min(a.Int, b.Int)
-	if c := bytes.Compare(maskedNetwork(Value{Int: shorter, Bytes: a.Bytes}).Bytes, maskedNetwork(Value{Int: shorter, Bytes: b.Bytes}).Bytes); c != 0 {
+	if c := bytes.Compare(MaskNetwork(Value{Int: shorter, Bytes: a.Bytes}).Bytes, MaskNetwork(Value{Int: shorter, Bytes: b.Bytes}).Bytes); c != 0 {
 		return c
 	}
 	if a.Int != b.Int {

@@ -358,7 +358,7 @@ func NumericRound(v Value, scale int) Value {
 	if !ok {
 		return v
 	}
-	d.rescale(max(0, min(scale, d.scale+zerosMax)))
+	roundDecimal(&d, max(-zerosMax, min(scale, d.scale+zerosMax)))
 	return d.value()
 }
 

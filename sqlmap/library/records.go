@@ -1,0 +1,23 @@
+package library
+
+import (
+	"pgcache/sqlmap/schema"
+	"pgcache/sqlmap/types"
+)
+
+// records are functions over values of any type.
+func records() []implementation {
+	return []implementation{
+		call("pg_typeof(any)", func(c *schema.Call, _ []value) (value, error) { return number(int64(argumentType(c, 0))), nil }),
+		call("pg_column_size(any)", func(c *schema.Call, a []value) (value, error) {
+			return number(int64(len(types.AppendBinary(nil, argumentType(c, 0), a[0])))), nil
+		}),
+		call("pg_collation_for(any)", func(c *schema.Call, _ []value) (value, error) {
+			if !argumentType(c, 0).IsText() {
+				return null()
+			}
+			return text(`"default"`), nil
+		}),
+		pure("xideqint4(xid,int4)", func(a []value) (value, error) { return boolean(a[0].Int == int64(uint32(a[1].Int))), nil }),
+	}
+}
