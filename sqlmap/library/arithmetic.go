@@ -18,6 +18,9 @@ func integers() []implementation {
 	} {
 		result := types.ByName(p[2])
 		for name, op := range map[string]byte{"pl": '+', "mi": '-', "mul": '*', "div": '/', "mod": '%'} {
+			if op == '%' && p[0] != p[1] {
+				continue
+			}
 			out = append(out, pure(prefix+name+"("+p[0]+","+p[1]+")", func(a []value) (value, error) {
 				return integerArithmetic(op, result, a[0].Int, a[1].Int)
 			}))

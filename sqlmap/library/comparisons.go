@@ -2,7 +2,6 @@ package library
 
 import (
 	"bytes"
-	"cmp"
 	"strings"
 
 	"pgcache/sqlmap/schema"
@@ -24,11 +23,14 @@ func comparisons() []implementation {
 	var out []implementation
 	add := func(name, left, right string, compare func(a, b value) int) {
 		for suffix, test := range tests() {
+			if only := fewer(name); only != "" && !strings.Contains(only, suffix) {
+				continue
+			}
 			out = append(out, pure(strings.Replace(name, "%", suffix, 1)+"("+left+","+right+")", func(a []value) (value, error) {
 				return boolean(test(compare(a[0], a[1]))), nil
 			}))
 		}
-		if stem, ok := strings.CutSuffix(name, "%"); ok {
+		if stem, ok := strings.CutSuffix(name, "%"); ok && hasOrder(stem) {
 			order := func(a []value) (value, error) { return number(int64(compare(a[0], a[1]))), nil }
 			out = append(out, pure(stem+"cmp("+left+","+right+")", order))
 		}
@@ -38,7 +40,7 @@ func comparisons() []implementation {
 		"text%": "text", "text_%": "text", "bpchar%": "bpchar", "name%": "name", "bool%": "bool", "char%": "char", "oid%": "oid",
 		"bytea%": "bytea", "timestamp_%": "timestamp", "timestamptz_%": "timestamptz", "date_%": "date", "time_%": "time", "timetz_%": "timetz",
 		"interval_%": "interval", "uuid_%": "uuid", "jsonb_%": "jsonb", "network_%": "inet", "bit%": "bit", "varbit%": "varbit", "tid%": "tid",
-		"pg_lsn_%": "pg_lsn", "xid8%": "xid8", "cid%": "cid", "xid%": "xid", "oidvector%": "oidvector", "aclitem%": "aclitem",
+		"pg_lsn_%": "pg_lsn", "xid8%": "xid8", "cid%": "cid", "oidvector%": "oidvector", "aclitem%": "aclitem",
 	} {
 		oid := types.ByName(t)
 		if t == "char" {
@@ -57,10 +59,36 @@ func comparisons() []implementation {
 			return types.Compare(common, x, y)
 		})
 	}
-	add("xid%int4", "xid", "int4", func(a, b value) int { return cmp.Compare(a.Int, int64(uint32(b.Int))) })
+	for suffix, isNot := range map[string]bool{"eq": false, "neq": true} {
+		out = append(out,
+			pure("xid"+suffix+"int4(xid,int4)", func(a []value) (value, error) { return boolean((a[0].Int == int64(uint32(a[1].Int))) != isNot), nil }),
+			pure("xid"+suffix+"(xid,xid)", func(a []value) (value, error) { return boolean((a[0].Int == a[1].Int) != isNot), nil }))
+	}
 	add("name%text", "name", "text", func(a, b value) int { return bytes.Compare(a.Bytes, b.Bytes) })
 	add("text%name", "text", "name", func(a, b value) int { return bytes.Compare(a.Bytes, b.Bytes) })
 	return append(append(out, polymorphicComparisons()...), zonedComparisons()...)
+}
+
+// fewer are the comparisons that a family has, if it does not have all.
+func fewer(name string) string {
+	switch name {
+	case "cid%", "aclitem%":
+		return "eq"
+	case "text%":
+		return "eq ne"
+	case "text_%":
+		return "lt le gt ge"
+	}
+	return ""
+}
+
+// hasOrder reports the families that have a function for their order.
+func hasOrder(stem string) bool {
+	switch stem {
+	case "bytea", "bpchar", "bit", "varbit", "xid8":
+		return true
+	}
+	return strings.HasSuffix(stem, "_") && stem != "text_"
 }
 
 // mixedComparisons are those of two types, and the type in which they are compared.
@@ -85,6 +113,9 @@ func polymorphicComparisons() []implementation {
 	}
 	for suffix, test := range tests() {
 		for _, t := range []string{"text", "bpchar"} {
+			if suffix == "eq" || suffix == "ne" {
+				continue
+			}
 			oid := types.ByName(t)
 			out = append(out, pure(t+"_pattern_"+suffix+"("+t+","+t+")", func(a []value) (value, error) {
 				return boolean(test(types.Compare(oid, a[0], a[1]))), nil

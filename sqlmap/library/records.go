@@ -18,6 +18,5 @@ func records() []implementation {
 			}
 			return text(`"default"`), nil
 		}),
-		pure("xideqint4(xid,int4)", func(a []value) (value, error) { return boolean(a[0].Int == int64(uint32(a[1].Int))), nil }),
 	}
 }

@@ -17,6 +17,9 @@ func matches() []implementation {
 	var out []implementation
 	for name, how := range map[string]struct{ folds, isNot bool }{"like": {}, "nlike": {isNot: true}, "iclike": {folds: true}, "icnlike": {folds: true, isNot: true}} {
 		for _, p := range [][2]string{{"text", "text"}, {"name", "name"}, {"bpchar", "bpchar"}, {"bytea", "bytea"}} {
+			if p[0] == "bytea" && how.folds {
+				continue
+			}
 			right := "text"
 			if p[0] == "bytea" {
 				right = "bytea"
@@ -260,7 +263,6 @@ func regularExpressions() []implementation {
 			call("regexp_replace(text,text,"+strings.TrimPrefix(signature, "(text,"), regexpReplace))
 	}
 	return append(out,
-		call("regexp_replace(text,text,text,text)", regexpReplace),
 		call("regexp_count(text,text)", func(c *schema.Call, a []value) (value, error) {
 			p, _, err := patternOf(c, a, 1, -1)
 			if err != nil {

@@ -315,7 +315,7 @@ func informationSchema() []implementation {
 		}
 		return typmod, t == types.Bit || t == types.VarBit
 	}
-	return []implementation{
+	return append(informationNumbers(make2),
 		make2("_pg_char_max_length", length),
 		make2("_pg_char_octet_length", func(t types.OID, typmod int64) (int64, bool) {
 			const unlimited, bytesPerCharacter = 1 << 30, 4
@@ -327,23 +327,6 @@ func informationSchema() []implementation {
 			}
 			n, _ := length(t, typmod)
 			return n * bytesPerCharacter, true
-		}),
-		make2("_pg_numeric_precision", func(t types.OID, typmod int64) (int64, bool) {
-			n, ok := map[types.OID]int64{types.Int2: 16, types.Int4: 32, types.Int8: 64, types.Float4: 24, types.Float8: 53}[t]
-			if t == types.Numeric && typmod != -1 {
-				return (typmod - header) >> 16 & 0xffff, true
-			}
-			return n, ok
-		}),
-		make2("_pg_numeric_precision_radix", func(t types.OID, _ int64) (int64, bool) {
-			n, ok := map[types.OID]int64{types.Int2: 2, types.Int4: 2, types.Int8: 2, types.Float4: 2, types.Float8: 2, types.Numeric: 10}[t]
-			return n, ok
-		}),
-		make2("_pg_numeric_scale", func(t types.OID, typmod int64) (int64, bool) {
-			if t == types.Numeric && typmod != -1 {
-				return (typmod - header) & 0xffff, true
-			}
-			return 0, t == types.Int2 || t == types.Int4 || t == types.Int8
 		}),
 		make2("_pg_datetime_precision", func(t types.OID, typmod int64) (int64, bool) {
 			const full, any = 6, 0xffff
@@ -370,6 +353,29 @@ func informationSchema() []implementation {
 				out[i] = value{Elems: []value{e, number(int64(i + 1))}}
 			}
 			return out, nil
+		}))
+}
+
+// informationNumbers are the precisions of numbers.
+func informationNumbers(make2 func(name string, f func(t types.OID, typmod int64) (int64, bool)) implementation) []implementation {
+	const header = 4
+	return []implementation{
+		make2("_pg_numeric_precision", func(t types.OID, typmod int64) (int64, bool) {
+			n, ok := map[types.OID]int64{types.Int2: 16, types.Int4: 32, types.Int8: 64, types.Float4: 24, types.Float8: 53}[t]
+			if t == types.Numeric && typmod != -1 {
+				return (typmod - header) >> 16 & 0xffff, true
+			}
+			return n, ok
+		}),
+		make2("_pg_numeric_precision_radix", func(t types.OID, _ int64) (int64, bool) {
+			n, ok := map[types.OID]int64{types.Int2: 2, types.Int4: 2, types.Int8: 2, types.Float4: 2, types.Float8: 2, types.Numeric: 10}[t]
+			return n, ok
+		}),
+		make2("_pg_numeric_scale", func(t types.OID, typmod int64) (int64, bool) {
+			if t == types.Numeric && typmod != -1 {
+				return (typmod - header) & 0xffff, true
+			}
+			return 0, t == types.Int2 || t == types.Int4 || t == types.Int8
 		}),
 	}
 }
