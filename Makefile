@@ -8,7 +8,7 @@ LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
 UNIT = $(shell $(GO) list ./... 2>/dev/null | grep -v '/e2e')
 
 .NOTPARALLEL:
-.PHONY: help run build test deps lint unit race e2e conformance fuzz-smoke stress bench bench-traces clean
+.PHONY: help run build test deps lint unit race e2e conformance fuzz-smoke stress bench bench-traces soak bench-connections clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,13 @@ bench: build ## speed against a server that answers a constant, and in process
 
 bench-traces: ## hit ratios of the eviction policies on traces in TRACES=dir, else on generated ones
 	$(GO) run ./e2e/traces -traces '$(TRACES)'
+
+SOAK_MINUTES ?= 1
+soak: build ## hostile clients for SOAK_MINUTES, then: is anything left?
+	$(GO) run ./e2e/soak -minutes $(SOAK_MINUTES)
+
+bench-connections: build ## what 10,000 idle connections cost (ulimit -n above 10,100)
+	$(GO) run ./e2e/soak -connections 10000
 
 clean: ## remove what make built (not ./data)
 	rm -rf bin e2e/node/node_modules

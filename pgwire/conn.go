@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -23,7 +24,7 @@ type conn struct {
 	transport net.Conn
 	raw       syscall.RawConn // of socket; nil: it has no descriptor
 	access    Access
-	logger    *slog.Logger
+	user      string // as the client calls itself; for the log
 
 	// encryption is nil without TLS; peerName is the common name of the client's certificate,
 	// if it has shown one that is signed by a known authority.
@@ -50,7 +51,7 @@ type conn struct {
 	names   *Names
 	// report is reportSetting, made once; reported holds what the client knows.
 	report   func(name, value string)
-	reported map[string]string
+	reported []Setting
 
 	// midCycle: a message of the extended protocol has come since the last ReadyForQuery.
 	// skipping: an error has, and all is skipped up to Sync (W6).
@@ -77,7 +78,7 @@ type Idler interface {
 var errClosed = errors.New("pgwire: connection closed")
 
 func newConn(s *Server, socket net.Conn, access Access) *conn {
-	c := &conn{server: s, socket: socket, transport: socket, access: access, logger: s.logger.With("client", socket.RemoteAddr())}
+	c := &conn{server: s, socket: socket, transport: socket, access: access}
 	c.reader = newFrameReader(socket, s.pool, s.limits.MessageBytes)
 	c.reader.timedOut = c.timedOut
 	c.reply = Reply{writer: socket, deadlines: socket, timeout: s.limits.Write, pool: s.pool}
@@ -92,11 +93,24 @@ func newConn(s *Server, socket net.Conn, access Access) *conn {
 	return c
 }
 
+// log is a logger that tells which client it is about. It is made when it is needed: most
+// connections have nothing to tell.
+func (c *conn) log() *slog.Logger {
+	logger := c.server.logger.With("client", c.socket.RemoteAddr().String())
+	if c.user != "" {
+		logger = logger.With("user", c.user)
+	}
+	if info := c.info.Load(); info != nil {
+		logger = logger.With("pid", info.ProcessID)
+	}
+	return logger
+}
+
 // serve runs the connection to its end. It is the body of its goroutine.
 func (c *conn) serve() {
 	defer func() {
 		if v := recover(); v != nil {
-			c.logger.Error("panic ends connection", "panic", v, "stack", string(debug.Stack()))
+			c.log().Error("panic ends connection", "panic", v, "stack", string(debug.Stack()))
 		}
 		c.closeAll()
 	}()
@@ -116,7 +130,7 @@ func (c *conn) closeAll() {
 	if c.session != nil {
 		defer func() {
 			if v := recover(); v != nil {
-				c.logger.Error("panic while closing session", "panic", v, "stack", string(debug.Stack()))
+				c.log().Error("panic while closing session", "panic", v, "stack", string(debug.Stack()))
 			}
 		}()
 		defer c.session.Close()
@@ -129,14 +143,14 @@ func (c *conn) finish(err error) {
 	var e *Error
 	if !errors.As(err, &e) {
 		if !errors.Is(err, errClosed) && !errors.Is(err, io.EOF) {
-			c.logger.Debug("connection ended", "error", err)
+			c.log().Debug("connection ended", "error", err)
 		}
 		if c.reply.wanted {
 			c.reply.flush() // W2; Terminate may follow right behind
 		}
 		return
 	}
-	c.logger.Info("connection refused or ended", "code", string(e.Code), "message", e.Message, "cause", e.Cause)
+	c.log().Info("connection refused or ended", "code", string(e.Code), "message", e.Message, "cause", e.Cause)
 	c.writeError(e)
 	c.reply.flush()
 	c.reply.release()
@@ -365,7 +379,7 @@ func (c *conn) failOrEnd(err error) (fatal error) {
 // recovered, deferred, turns a panic of the handler into an internal error (W1).
 func (c *conn) recovered(err *error) {
 	if v := recover(); v != nil {
-		c.logger.Error("panic in statement", "panic", v, "stack", string(debug.Stack()))
+		c.log().Error("panic in statement", "panic", v, "stack", string(debug.Stack()))
 		*err = internalError()
 	}
 }
@@ -424,10 +438,15 @@ func (c *conn) endCycle() (err error) {
 }
 
 func (c *conn) reportSetting(name, value string) {
-	if old, known := c.reported[name]; known && old == value {
+	i := slices.IndexFunc(c.reported, func(s Setting) bool { return s.Name == name })
+	switch {
+	case i < 0:
+		c.reported = append(c.reported, Setting{name, value})
+	case c.reported[i].Value == value:
 		return
+	default:
+		c.reported[i].Value = value
 	}
-	c.reported[name] = value
 	if name == "application_name" {
 		c.activity.application.Store(&value)
 	}
@@ -461,11 +480,11 @@ func (c *conn) clientError(err error) *Error {
 	}
 	var e *Error
 	if !errors.As(err, &e) {
-		c.logger.Error("statement failed", "error", err)
+		c.log().Error("statement failed", "error", err)
 		return internalError()
 	}
 	if e.Cause != nil {
-		c.logger.Warn("statement failed", "code", string(e.Code), "message", e.Message, "cause", e.Cause)
+		c.log().Warn("statement failed", "code", string(e.Code), "message", e.Message, "cause", e.Cause)
 	}
 	return e
 }

@@ -31,7 +31,7 @@ func (c *conn) start() error {
 	if err != nil {
 		return err
 	}
-	c.logger = c.logger.With("user", m.user, "database", m.database)
+	c.user = m.user
 	if err := c.letIn(m); err != nil {
 		return c.startupError(err)
 	}
@@ -158,7 +158,6 @@ func (c *conn) openSession(m *startupMessage, identity Identity) error {
 	}
 	c.server.setProcessID(c, processID)
 	c.names = newNames(c.server.limits, c.server.pool)
-	c.reported = make(map[string]string)
 	ctx, cancel := context.WithTimeout(c.server.baseContext, c.server.limits.Authentication)
 	defer cancel()
 	info := &ConnInfo{

@@ -19,14 +19,14 @@ const (
 // sessionSettings are the values of one session's run-time parameters.
 type sessionSettings struct {
 	variables []variable
-	values    []string // by position in variables
-	initial   []string // what RESET goes back to
+	values    []string // by position in variables; changed by put only
+	initial   []string // what RESET goes back to; may be the same memory as values
 	custom    map[string]string
 	// saved is what a running transaction goes back to, by lower-case name.
 	saved map[string]savedSetting
 	// inTransaction: changes are saved.
 	inTransaction bool
-	reported      []string // last sent, by position; nil: nothing yet
+	reported      []string // last sent, of the variables that are reported; nil: nothing yet
 	changed       bool     // since the last report
 
 	// Derived from values.
@@ -57,12 +57,24 @@ func (s *sessionSettings) start(list []variable, info *pgwire.ConnInfo) {
 	case pgwire.RoleReadOnly: // what clients ask that look for a server to write to
 		s.initial[s.find("default_transaction_read_only")] = "on"
 	}
-	s.values = slices.Clone(s.initial)
+	s.values = s.initial
 	s.derive()
 }
 
-// startupDone makes the settings of the startup packet those that RESET goes back to.
-func (s *sessionSettings) startupDone() { copy(s.initial, s.values) }
+// startupDone makes the settings of the startup packet those that RESET goes back to. Most
+// sessions change none after that, and need only one copy of them.
+func (s *sessionSettings) startupDone() { s.initial = s.values }
+
+// put changes a value.
+func (s *sessionSettings) put(i int, value string) {
+	if s.values[i] == value {
+		return
+	}
+	if &s.values[0] == &s.initial[0] {
+		s.values = slices.Clone(s.initial)
+	}
+	s.values[i] = value
+}
 
 // find is the position of a parameter, or -1.
 func (s *sessionSettings) find(name string) int {
@@ -103,7 +115,7 @@ func (s *sessionSettings) set(name, value string, isLocal bool) error {
 		value = normal
 	}
 	s.save(strings.ToLower(v.name), s.values[i], value, isLocal)
-	s.values[i] = value
+	s.put(i, value)
 	s.derive()
 	return nil
 }
@@ -153,7 +165,7 @@ func (s *sessionSettings) begin() {
 		i, def := s.find(name), s.find("default_"+name)
 		if s.values[i] != s.values[def] {
 			s.save(name, s.values[i], s.values[def], true)
-			s.values[i] = s.values[def]
+			s.put(i, s.values[def])
 			s.derive()
 		}
 	}
@@ -171,7 +183,7 @@ func (s *sessionSettings) end(isCommit bool) {
 			value = entry.atCommit
 		}
 		if i := s.find(lower); i >= 0 {
-			s.values[i] = value
+			s.put(i, value)
 		} else {
 			s.custom[lower] = value
 		}
@@ -193,7 +205,7 @@ func (s *sessionSettings) reset(name string, isLocal bool) error {
 		return pgwire.Errorf(pgwire.CodeCantChangeRuntimeParam, "parameter \"%s\" cannot be changed", s.variables[i].name)
 	}
 	s.save(strings.ToLower(s.variables[i].name), s.values[i], s.initial[i], isLocal)
-	s.values[i] = s.initial[i]
+	s.put(i, s.initial[i])
 	s.derive()
 	return nil
 }
@@ -202,7 +214,7 @@ func (s *sessionSettings) resetAll() {
 	for i := range s.variables {
 		if s.values[i] != s.initial[i] {
 			s.save(strings.ToLower(s.variables[i].name), s.values[i], s.initial[i], false)
-			s.values[i] = s.initial[i]
+			s.put(i, s.initial[i])
 		}
 	}
 	for name, value := range s.custom {
@@ -253,15 +265,22 @@ func (s *sessionSettings) report(f func(name, value string)) {
 		return
 	}
 	s.changed = false
-	isFirst := s.reported == nil
-	if isFirst {
-		s.reported = make([]string, len(s.variables))
-	}
+	isFirst, n := s.reported == nil, 0
 	for i := range s.variables {
-		if s.variables[i].isReported && (isFirst || s.reported[i] != s.values[i]) {
-			f(s.variables[i].name, s.values[i])
-			s.reported[i] = s.values[i]
+		if !s.variables[i].isReported {
+			continue
 		}
+		switch {
+		case isFirst:
+			s.reported = append(s.reported, s.values[i])
+		case s.reported[n] != s.values[i]:
+			s.reported[n] = s.values[i]
+		default:
+			n++
+			continue
+		}
+		f(s.variables[i].name, s.values[i])
+		n++
 	}
 }
 
