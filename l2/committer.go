@@ -242,6 +242,12 @@ func (g *group) commit(sync bool) (err error) {
 		return fmt.Errorf("l2: make batch: %w", g.err)
 	}
 	options := pebble.NoSync
+	if sync && g.batch.Empty() && !s.unsynced.Load() {
+		// Everything is durable. A record that only asks for a sync would let the log grow, as
+		// it is not what a memtable fills up with.
+		s.files.logSynced()
+		return g.batch.Close()
+	}
 	if sync {
 		options = pebble.Sync
 		if err := g.batch.LogData(nil, nil); err != nil { // a batch without rows would not sync
@@ -275,6 +281,9 @@ func (g *group) committed() {
 	s.lastSeq = max(s.lastSeq, g.lastSeq)
 	for _, effect := range g.effects {
 		effect()
+	}
+	for _, c := range g.changes {
+		s.removedBytes.Add(max(-c.bytes, 0))
 	}
 	for _, c := range g.changes { // also of generations that the effects have begun
 		s.usage.add(c.ns, c.entries, c.bytes)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -63,6 +64,7 @@ type Config struct {
 	TickInterval time.Duration
 
 	Now    func() time.Time // time.Now
+	Random func() uint64    // for priorities in eviction; math/rand/v2
 	Logger *slog.Logger     // discards
 
 	// ticks replaces the ticker in tests: one tick of maintenance per receive.
@@ -105,6 +107,9 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.TickInterval, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Random == nil {
+		c.Random = rand.Uint64
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))

@@ -8,6 +8,8 @@
 // # Directory
 //
 //	FORMAT   what this directory is: format version, store id, state
+//	VISITED  what eviction knows of reads, from the latest clean close
+//	BALLAST  disk space set aside
 //	LOCK     held by the process that has the store open
 //	db/      the Pebble store
 //	files/   payload files, by sequence: files/SHARD/SEQUENCE-NUMBER, all in hexadecimal
@@ -23,7 +25,8 @@
 //	T ns kind text                    -> watermark: sequence u64
 //	m ns key                          -> header, attributes, small payload
 //	v ns key                          -> header, attributes, payload that is not small
-//	q seq ns key                      -> size u64 [, file number u32]: insertion order, accounting
+//	q seq ns key                      -> size u64 [, file number u32] [, priority u8]:
+//	                                     insertion order, accounting, eviction
 //	x deadline ns key                 -> expiry order; deadline in Unix ms
 //	i ns kind u16(len text) text key  -> label index
 //

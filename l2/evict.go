@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"pgcache/cache"
 )
 
 // Eviction is SIEVE: a hand walks the insertion queue from the oldest record to the
@@ -140,7 +143,7 @@ func (g *group) evictRow(queue *pebble.Iterator) error {
 		}
 		return nil
 	}
-	if g.isProtected(q.ns, u) || g.s.visited.take(recordKey) {
+	if g.isProtected(q.ns, u) || g.s.isSpared(recordKey, q.priority) {
 		return nil
 	}
 	h, _, err := g.find(recordKey)
@@ -156,6 +159,26 @@ func (g *group) evictRow(queue *pebble.Iterator) error {
 	g.removeOwn(recordKey, h)
 	g.evictions++
 	return nil
+}
+
+// isSpared takes the record's visited bit and decides whether the hand passes over it: if it
+// was read, so it does, and with a priority above the default it may if it was not. Below
+// the default it may not although it was. 32 steps of priority double, or halve, the rounds
+// that a record stays in the mean, as they do in memory.
+func (s *Store) isSpared(recordKey []byte, priority uint8) bool {
+	const stepsPerDoubling = 32
+	wasRead := s.visited.take(recordKey)
+	above := int(priority) - cache.PriorityDefault
+	if above == 0 || s.ignoresQuotas {
+		return wasRead
+	}
+	// The chance that a record is treated as the lower of the two kinds.
+	chance := math.Exp2(-math.Abs(float64(above)) / stepsPerDoubling)
+	isLucky := float64(s.cfg.Random()>>11)/(1<<53) >= chance
+	if above > 0 {
+		return wasRead || isLucky
+	}
+	return wasRead && !isLucky
 }
 
 // dropQueueRow removes a q row that is all that is left of a record, and its file.

@@ -3,6 +3,7 @@ package l2
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -281,5 +282,69 @@ func TestSweepOnDemandIsBoundedAndReports(t *testing.T) {
 	}
 	if third := sweep(1000); third.Scanned != 0 || third.Truncated {
 		t.Errorf("nothing to sweep: %+v", third)
+	}
+}
+
+// A restart forgets neither what was read nor where the hand is.
+func TestEvictionKnowsReadsAfterRestart(t *testing.T) {
+	cfg := testConfig(vfs.NewMem())
+	cfg.BytesMax = bytesMaxFloor
+	s := withNamespace(t, mustOpen(t, cfg))
+	fill := func(from, to int) {
+		for i := from; i < to; i++ {
+			put(t, s, keyOf(i), sequence(i), string(incompressible(1000, uint64(i))))
+		}
+	}
+	fill(0, 700)
+	for i := range 30 {
+		get(t, s, keyOf(i))
+	}
+	hand := string(s.hand)
+	closeValid(t, s)
+	s = mustOpen(t, cfg)
+	if string(s.hand) != hand {
+		t.Error("the hand starts again")
+	}
+	fill(700, 1200)
+	for i := range 30 {
+		if !s.MayContain(testNS, []byte(keyOf(i))) {
+			t.Errorf("%s was evicted although it was read before the restart", keyOf(i))
+		}
+	}
+	closeValid(t, s)
+	writeFile(t, cfg.FS, s.visitedPath(), "garbage that is long enough for a header")
+	s = mustOpen(t, cfg)
+	fill(1200, 1300)
+	closeValid(t, s)
+}
+
+// Of records that are not read, those of a higher priority stay longer, those of a lower
+// one go first, and a store full of the highest still takes new ones.
+func TestEvictionByPriority(t *testing.T) {
+	cfg := testConfig(vfs.NewMem())
+	cfg.BytesMax = bytesMaxFloor
+	random := rand.New(rand.NewPCG(1, 2))
+	cfg.Random = random.Uint64
+	s := withNamespace(t, open(t, cfg))
+	priorities := []uint8{0, 64, 128, 192, 255}
+	for i := range 2000 {
+		p := priorities[i%len(priorities)]
+		put(t, s, keyOf(i), sequence(i), string(incompressible(1000, uint64(i))), func(in *cache.AttrsInput) { in.Priority = p })
+		get(t, s, keyOf(i)) // so that low priorities have something to lose
+	}
+	left := make([]int, len(priorities))
+	for i := range 2000 {
+		if s.MayContain(testNS, []byte(keyOf(i))) {
+			left[i%len(priorities)]++
+		}
+	}
+	if left[0] > left[2] || left[2] >= left[4] || left[4] < 2*left[2] {
+		t.Errorf("left of priorities %v: %v", priorities, left)
+	}
+	for i := 2000; i < 5000; i++ {
+		op := put(t, s, keyOf(i), sequence(i), string(incompressible(1000, uint64(i))), func(in *cache.AttrsInput) { in.Priority = 255 })
+		if op.Rejected {
+			t.Fatalf("put %d was rejected", i)
+		}
 	}
 }

@@ -56,9 +56,25 @@ func (s *Store) tick() {
 	s.step("sweep", s.sweep)
 	s.step("reclaim", s.reclaimTick)
 	s.step("remove orphans", s.removeOrphans)
+	s.step("return space", s.returnSpace)
 	if s.degradedError() == nil { // else Pebble's locks may be held for ever
 		s.diskBytes.Store(int64(s.db.Metrics().DiskSpaceUsage()))
 	}
+}
+
+// returnSpaceShare is the part of the budget that may be removed without its room coming
+// back: deletions take effect on disk when they have left the memtable, and there they can
+// wait for long, as they are small.
+const returnSpaceShare = 32
+
+// returnSpace flushes the memtable when enough was removed since the last time.
+func (s *Store) returnSpace(context.Context) error {
+	if s.removedBytes.Load() < s.cfg.BytesMax/returnSpaceShare {
+		return nil
+	}
+	s.removedBytes.Store(0)
+	_, err := s.db.AsyncFlush()
+	return err
 }
 
 func (s *Store) step(what string, work func(context.Context) error) {

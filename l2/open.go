@@ -140,6 +140,7 @@ func (s *Store) open() error {
 	}
 	s.marker = marker
 	s.ballast.find()
+	s.loadVisited()
 	s.diskBytes.Store(int64(s.db.Metrics().DiskSpaceUsage()))
 	s.cfg.Logger.Info("l2: opened", "dir", s.cfg.Dir, "store_id", marker.id,
 		"entries", s.usage.total.entries.Load(), "bytes", s.usage.total.bytes.Load(), "scan", time.Since(start))

@@ -201,6 +201,9 @@ func (h *header) size(keyLen int) int64 {
 	if h.placement == placedRow {
 		size += recordKeyOffset + keyLen + headerSize + len(h.attrs) + rowOverheadBytes // v
 	}
+	if h.attrs.Priority() != cache.PriorityDefault {
+		size++ // in q
+	}
 	if _, ok := h.deadlineMs(); ok {
 		size += orderedKeyOffset + keyLen + rowOverheadBytes // x
 	}
@@ -214,37 +217,52 @@ func (h *header) size(keyLen int) int64 {
 }
 
 // appendQueueValue makes the value of the record's q row: what it counts against the
-// budget, and the number of its payload file if it has one.
+// budget, the number of its payload file if it has one, and its priority if it is not the
+// default.
 func (h *header) appendQueueValue(dst []byte, keyLen int) []byte {
 	dst = appendUint64(dst, uint64(h.size(keyLen)))
 	if h.placement == placedFile {
 		dst = binary.BigEndian.AppendUint32(dst, h.file)
+	}
+	if p := h.attrs.Priority(); p != cache.PriorityDefault {
+		dst = append(dst, p)
 	}
 	return dst
 }
 
 // queued is a decoded q row.
 type queued struct {
-	seq     cache.Sequence
-	ns      cache.NamespaceID
-	size    int64
-	file    uint32
-	hasFile bool
+	seq      cache.Sequence
+	ns       cache.NamespaceID
+	size     int64
+	file     uint32
+	hasFile  bool
+	priority uint8
 }
 
 // decodeQueueRow reads a q row; false: it is none of ours.
 func decodeQueueRow(key, value []byte) (q queued, ok bool) {
-	const plain, withFile = 8, 12
-	if len(key) < orderedKeyOffset || (len(value) != plain && len(value) != withFile) {
+	const plain, withFile = 8, 12 // and one byte more with a priority
+	switch len(value) {
+	case plain, plain + 1, withFile, withFile + 1:
+	default:
+		return q, false
+	}
+	if len(key) < orderedKeyOffset {
 		return q, false
 	}
 	q = queued{
 		seq:  cache.Sequence(binary.BigEndian.Uint64(key[1:])),
 		ns:   cache.NamespaceID(binary.BigEndian.Uint64(key[1+8:])),
 		size: int64(binary.BigEndian.Uint64(value)),
+
+		priority: cache.PriorityDefault,
 	}
-	if len(value) == withFile {
+	if len(value) >= withFile {
 		q.file, q.hasFile = binary.BigEndian.Uint32(value[plain:]), true
+	}
+	if len(value)%4 == 1 {
+		q.priority = value[len(value)-1]
 	}
 	return q, true
 }

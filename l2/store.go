@@ -49,6 +49,7 @@ type Store struct {
 	unsynced      atomic.Bool
 	armed         atomic.Bool  // the guard stops errors on the log
 	rejectedBytes atomic.Int64 // puts rejected since the last tick
+	removedBytes  atomic.Int64 // removed since the latest flush for its sake
 	diskBytes     atomic.Int64
 
 	// The committer's own.
@@ -260,6 +261,9 @@ func (s *Store) close() error {
 		if closeErr == nil {
 			s.files.logSynced()
 			s.files.awaitRemoved()
+			if err := s.saveVisited(); err != nil { // only worth a worse choice of victims
+				s.cfg.Logger.Warn("l2: close", "error", err)
+			}
 		}
 		s.stopFiles()
 		<-s.filesDone

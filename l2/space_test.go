@@ -1,0 +1,129 @@
+package l2
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"pgcache/cache"
+)
+
+// diskBytes is what the files of a store take.
+func diskBytes(t *testing.T, s *Store, fs vfs.FS) int64 {
+	t.Helper()
+	settle(t, s)
+	s.files.awaitRemoved()
+	var total int64
+	var walk func(dir string)
+	walk = func(dir string) {
+		names, err := fs.List(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			path := fs.PathJoin(dir, name)
+			info, err := fs.Stat(path)
+			switch {
+			case err != nil: // removed meanwhile
+			case info.IsDir():
+				walk(path)
+			default:
+				total += info.Size()
+			}
+		}
+	}
+	walk(s.cfg.Dir)
+	return total
+}
+
+// logsMax is what Pebble's logs may take: it keeps some to write them again.
+const logsMax = 6 * memTableBytesFloor
+
+// Overwriting one key again and again takes no more room than three of its values, and the
+// logs.
+func TestOverwritesTakeNoRoom(t *testing.T) {
+	for _, size := range []int{100, 8 << 10, 60 << 10, 300 << 10} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			fs := vfs.NewMem()
+			cfg := testConfig(fs)
+			cfg.MemTableBytes = memTableBytesFloor
+			s := withNamespace(t, open(t, cfg))
+			most := int64(0)
+			value := incompressible(size+1000, uint64(size))
+			for i := range 1000 {
+				put(t, s, "k", sequence(i), string(value[i:i+size]), tags("t"), ttl(time.Hour))
+				if i%100 == 99 {
+					s.tick()
+					most = max(most, diskBytes(t, s, fs))
+				}
+			}
+			if limit := 3*int64(size) + logsMax; most > limit {
+				t.Errorf("%d bytes on disk, limit %d", most, limit)
+			}
+			if st := s.Stats(); st.Entries != 1 {
+				t.Errorf("%d entries", st.Entries)
+			}
+		})
+	}
+}
+
+// What is deleted, flushed, expired or evicted gives its room back, without help.
+func TestRoomComesBack(t *testing.T) {
+	const records, size = 400, 20 << 10
+	for _, tc := range []struct {
+		name   string
+		remove func(*testing.T, *Store, *clock)
+	}{
+		{"deleted", func(t *testing.T, s *Store, _ *clock) {
+			for i := range records {
+				write1(t, s, deleteOp(testNS, keyOf(i), sequence(i+records)))
+			}
+		}},
+		{"flushed", func(t *testing.T, s *Store, _ *clock) {
+			if err := s.PutNamespace(context.Background(), cache.NamespaceRow{Name: "test", ID: 9999}, testNS); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"expired", func(t *testing.T, s *Store, c *clock) { c.advance(2 * time.Hour) }},
+		{"evicted", func(t *testing.T, s *Store, _ *clock) {
+			if err := s.submit(context.Background(), &request{evict: 64 << 20, emit: func(*group) error { return nil }}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		for _, files := range []bool{false, true} {
+			t.Run(fmt.Sprint(tc.name, " files ", files), func(t *testing.T) {
+				fs, clock := vfs.NewMem(), newClock()
+				cfg := testConfig(fs)
+				cfg.MemTableBytes, cfg.Now = memTableBytesFloor, clock.Now
+				if files {
+					cfg.FileMinBytes = fileBlockBytes
+				}
+				s := withNamespace(t, open(t, cfg))
+				for i := range records {
+					put(t, s, keyOf(i), sequence(i), string(incompressible(size, uint64(i))), ttl(time.Hour))
+				}
+				if full := diskBytes(t, s, fs); full < records*size {
+					t.Fatalf("only %d bytes on disk", full)
+				}
+				tc.remove(t, s, clock)
+				var left int64
+				for deadline := time.Now().Add(20 * time.Second); ; {
+					s.tick()
+					if left = diskBytes(t, s, fs); left < records*size/8+logsMax {
+						break
+					}
+					if time.Now().After(deadline) {
+						t.Fatalf("%d bytes left", left)
+					}
+				}
+				if st := s.Stats(); st.BytesInUse != 0 || st.Entries != 0 {
+					t.Errorf("%d entries of %d bytes", st.Entries, st.BytesInUse)
+				}
+			})
+		}
+	}
+}
