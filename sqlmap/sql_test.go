@@ -232,6 +232,9 @@ func (w *world) prepared(s *session, sql string) string {
 			names[i] = types.Lookup(types.OID(oid)).Internal
 		}
 		fmt.Fprintf(&t, "(%s)\n", strings.Join(names, ", "))
+		for len(params) < len(names) {
+			params = append(params, "NULL")
+		}
 		w.runStatement(&t, s, statement, params, true)
 	}
 	w.endCycle(&t, s)
