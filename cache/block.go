@@ -23,6 +23,11 @@ type KeyUpdate struct {
 	Key Key
 	// NeedValue asks that the value of the old entry be loaded for Update.
 	NeedValue bool
+	// IsAfresh hides the old entry from Update: it is gone before, and its version too.
+	IsAfresh bool
+	// After says that the last so many Invalidations come after the update: they do not
+	// hide the old entry from it, nor do they cover what it writes.
+	After int
 	// Update decides what is done, from the entry that the key has when the block commits.
 	Update UpdateFunc
 
@@ -207,7 +212,7 @@ func (p *blockCommit) cover(list []Invalidation) error {
 		if x.Coverage == CoverNamespace || x.Namespace != nil && names[string(x.Namespace)] {
 			continue
 		}
-		f := &fence{masks: true}
+		f := &fence{masks: true, number: i}
 		if x.Namespace != nil || x.Coverage != CoverDependencies {
 			if f.gen = c.generationOf(x.Namespace); f.gen == nil {
 				continue
@@ -372,7 +377,9 @@ func (p *blockCommit) before(m *blockMember, w *writer) (*Hit, error) {
 		return nil, err
 	}
 	r := Record{Namespace: m.gen.id, Key: m.update.Key.Name, Seq: w.old.seq, Attrs: w.old.attrs}
-	if slices.ContainsFunc(p.fences, func(f *fence) bool { return f.covers(&r) }) {
+	before := len(p.block.Invalidations) - m.update.After
+	isCovered := func(f *fence) bool { return f.number < before && f.covers(&r) }
+	if m.update.IsAfresh || slices.ContainsFunc(p.fences, isCovered) {
 		w.old.Release()
 		m.was.isLive, m.was.hidden = false, true
 		return nil, nil

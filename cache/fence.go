@@ -19,6 +19,7 @@ type fence struct {
 	ns     NamespaceID
 	prefix []byte // not nil: keys of ns with this prefix
 
+	number    int  // in its block
 	masks     bool // it hides what it covers in L1 too, until that is removed
 	abandoned bool // its invalidation failed; guarded by fences.mu
 }

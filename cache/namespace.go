@@ -204,6 +204,16 @@ func (c *Cache) isEmpty(gen *generation) bool {
 	return gen.l1Bytes.Load() == 0 && gen.leases.Load() == 0 && gen.replaces.Load() == 0 && c.entriesOf(gen) == 0
 }
 
+// EntriesOf is a namespace's entry counter (expired, unswept entries included), and whether
+// the namespace exists.
+func (c *Cache) EntriesOf(namespace []byte) (int64, bool) {
+	gen := c.generationOf(namespace)
+	if gen == nil {
+		return 0, false
+	}
+	return c.entriesOf(gen), true
+}
+
 // FlushNamespace durably empties a namespace in constant time: it gets a new generation.
 // It returns the namespace's entry counter (expired, unswept entries included) and whether
 // the namespace existed. Errors: ErrTierIO (the namespace is empty, but not durably).

@@ -1,8 +1,6 @@
 package sqlmap
 
 import (
-	"bytes"
-
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
@@ -67,6 +65,8 @@ func (w *blobWhere) isCoverage() bool {
 
 func (a *deleteAction) run(x *execution) (outcome, error) {
 	switch {
+	case x.isAlone && a.where.namesSeveral():
+		return x.atomically(a.run)
 	case a.where.namesKeys():
 		return a.deleteKeys(x)
 	case a.isCovered:
@@ -181,21 +181,12 @@ func (a *deleteAction) deleteKey(w *writer, key cache.Key) (bool, error) {
 	if a.filter == nil && a.returning == nil {
 		return s.invalidateKey(x.env.Ctx, key)
 	}
-	passes := func(row scalar.Row) (bool, error) {
-		x.env.Rows = [2]scalar.Row{row}
-		return a.where.holds(&x.env, a.filter)
+	passes := func(e *scalar.Env, row scalar.Row) (bool, error) {
+		e.Rows = [2]scalar.Row{row}
+		return a.where.holds(e, a.filter)
 	}
-	// What the transaction wrote to the key is what it sees, and deletes, too.
-	if pending := s.tx.find(key); pending != nil {
-		ok, err := passes(&pending.row)
-		if err != nil || !ok {
-			return false, err
-		}
-		if err := w.returnRow(&pending.row); err != nil {
-			return false, err
-		}
-		_, err = s.invalidateKey(x.env.Ctx, key)
-		return true, err
+	if w.isBuffered() {
+		return a.deleteBuffered(w, key, passes)
 	}
 	var out cache.Hit
 	defer out.Release()
@@ -204,7 +195,7 @@ func (a *deleteAction) deleteKey(w *writer, key cache.Key) (bool, error) {
 		if old == nil {
 			return cache.Leave, nil
 		}
-		ok, err := passes(&entryRow{key: key, hit: old})
+		ok, err := passes(&x.env, &entryRow{key: key, hit: old})
 		if err != nil || !ok {
 			return cache.Leave, err
 		}
@@ -214,6 +205,38 @@ func (a *deleteAction) deleteKey(w *writer, key cache.Key) (bool, error) {
 		return false, err
 	}
 	return true, w.returnRow(&entryRow{key: key, hit: &out})
+}
+
+// deleteBuffered makes a conditional deletion pending.
+func (a *deleteAction) deleteBuffered(w *writer, key cache.Key, passes func(*scalar.Env, scalar.Row) (bool, error)) (bool, error) {
+	var seen scalar.Row
+	c := change{key: key, env: w.changeEnv(), needValue: a.needValue, bytes: w.envBytes}
+	w.envBytes = 0 // shared by the statement's changes
+	c.apply = func(e *scalar.Env, old scalar.Row, _ *cache.Draft) (cache.Verdict, error) {
+		if old == nil {
+			return cache.Leave, nil
+		}
+		seen = old
+		if ok, err := passes(e, old); err != nil || !ok {
+			return cache.Leave, err
+		}
+		return cache.Remove, nil
+	}
+	// What RETURNING shows is gone once the deletion is kept.
+	was := w.x.session.tx.find(key)
+	var row *draftRow
+	if was != nil && !was.isDeleted {
+		d := was.draft
+		row = &draftRow{key: was.key, draft: &d, nowMs: was.row.nowMs, createdMs: was.row.createdMs, isReplaced: was.row.isReplaced}
+	}
+	result, _, err := w.x.session.buffer(w.x.env.Ctx, c)
+	if err != nil || result.Verdict != cache.Remove {
+		return false, err
+	}
+	if row != nil {
+		seen = row
+	}
+	return true, w.returnRow(seen)
 }
 
 func (p *planner) truncateStatement(s *pg_query.TruncateStmt) (*plan, error) {
@@ -232,10 +255,3 @@ func (p *planner) truncateStatement(s *pg_query.TruncateStmt) (*plan, error) {
 type actionFunc func(x *execution) (outcome, error)
 
 func (f actionFunc) run(x *execution) (outcome, error) { return f(x) }
-
-// hasPrefix matches pending keys of a namespace.
-func hasPrefix(ns, prefix []byte) func(*pendingKey) bool {
-	return func(p *pendingKey) bool {
-		return bytes.Equal(p.key.Namespace, ns) && bytes.HasPrefix(p.key.Name, prefix)
-	}
-}

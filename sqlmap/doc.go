@@ -20,13 +20,15 @@
 //	    tree is bounded before it is made.
 //	S3  Plans hold nothing of a session: settings, time and parameters come in with an
 //	    execution.
-//	S4  Puts of a transaction are kept in the session and applied at its end, in order,
-//	    each to the entry the key has then. What a put relied on and no longer holds (a
-//	    key absent, a row matching) fails the COMMIT with 40001: nothing more is applied,
-//	    and usually nothing was, because all that can conflict is checked first.
-//	S5  Deletes and invalidations take effect at once, also inside a transaction, and
-//	    ROLLBACK does not bring back what they removed: a cache may always miss. They
-//	    also remove what the transaction itself had pending.
+//	S4  What a transaction writes, deletes and invalidates is kept in the session, and its
+//	    own reads see it: pending keys in place of the cache's, and nothing of what it has
+//	    invalidated. COMMIT hands all of it to the cache as one block, in which each write
+//	    is applied again to the entry that the key has then. What a write relied on and no
+//	    longer holds (a key absent, a row matching) fails the COMMIT with 40001. Counts
+//	    are of what the transaction saw; an invalidation covers what is there at COMMIT.
+//	S5  A statement that names several keys and stands alone is such a transaction. Only
+//	    UPDATE and DELETE of what a scan finds go entry by entry when they stand alone,
+//	    because their number is not bounded.
 //	S6  The prepared get of a value by key allocates nothing: its portal is reused, its
 //	    parameters are used in place and its Hit is part of the portal.
 //	S7  What a user may do is decided by the session's grants and nowhere else, before

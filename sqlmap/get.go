@@ -91,11 +91,8 @@ func (p *getPortal) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) 
 	if err := s.grants.checkNamespace(key.Namespace); err != nil {
 		return pgwire.Completion{}, err
 	}
-	if len(s.tx.pending) > 0 {
-		if pending := s.tx.find(key); pending != nil {
-			p.env.Style = s.settings.style(s.now())
-			return p.send(r, &pending.row)
-		}
+	if s.tx.isDirty() {
+		return p.executeDirty(ctx, r, key)
 	}
 	var err error
 	if get.needValue {
@@ -112,6 +109,20 @@ func (p *getPortal) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) 
 	p.row = entryRow{key: key, hit: &p.hit}
 	p.env.Style = s.settings.style(s.now())
 	return p.send(r, &p.row)
+}
+
+// executeDirty is Execute in a transaction that has something pending.
+func (p *getPortal) executeDirty(ctx context.Context, r *pgwire.Reply, key cache.Key) (pgwire.Completion, error) {
+	s := p.session
+	row, err := s.read(ctx, key, p.plan.get.needValue, &p.hit, &p.row)
+	if err != nil {
+		return pgwire.Completion{}, s.statementError(ctx, err)
+	}
+	if row == nil {
+		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
+	}
+	p.env.Style = s.settings.style(s.now())
+	return p.send(r, row)
 }
 
 func (p *getPortal) send(r *pgwire.Reply, row scalar.Row) (pgwire.Completion, error) {

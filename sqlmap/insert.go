@@ -162,6 +162,9 @@ func checkInference(i *pg_query.InferClause) error {
 }
 
 func (a *insertAction) run(x *execution) (outcome, error) {
+	if x.isAlone && len(a.rows) > 1 {
+		return x.atomically(a.run)
+	}
 	w := &writer{x: x, needValue: a.needValue, returning: a.returning}
 	count := int64(0)
 	// Rows are evaluated and checked before the first is written, so that one that cannot
@@ -176,11 +179,6 @@ func (a *insertAction) run(x *execution) (outcome, error) {
 			continue // the write itself tells
 		}
 		if err := x.session.checkDraft(&rows[i].draft); err != nil {
-			return outcome{}, err
-		}
-	}
-	if a.conflict != pg_query.OnConflictAction_ONCONFLICT_NOTHING && a.conflict != pg_query.OnConflictAction_ONCONFLICT_UPDATE {
-		if err := a.checkAbsent(x, rows); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -289,35 +287,6 @@ func errDuplicate(k cache.Key) error {
 	return e
 }
 
-// checkAbsent looks for conflicts before the first row is written, so that an INSERT of
-// several rows that cannot succeed changes nothing. A conflict that comes up between this
-// look and the write still fails the statement, with some rows written.
-func (a *insertAction) checkAbsent(x *execution, rows []insertRow) error {
-	if len(rows) == 1 {
-		return nil // the write itself tells
-	}
-	seen := map[string]struct{}{}
-	var hit cache.Hit
-	var row entryRow
-	for i := range rows {
-		key := rows[i].key
-		name := string(appendKey(nil, key))
-		if _, twice := seen[name]; twice {
-			return errDuplicate(key)
-		}
-		seen[name] = struct{}{}
-		found, err := x.session.read(x, key, false, &hit, &row)
-		hit.Release()
-		if err != nil {
-			return err
-		}
-		if found != nil {
-			return errDuplicate(key)
-		}
-	}
-	return nil
-}
-
 // change is the write of one row.
 func (a *insertAction) change(row *insertRow, isBuffered bool) change {
 	r, values := *row, row.values
@@ -339,8 +308,6 @@ func (a *insertAction) change(row *insertRow, isBuffered bool) change {
 		key:   r.key,
 		bytes: size,
 		value: r.draft.Value,
-		// An upsert without a condition writes whatever is there.
-		mayConflict: a.conflict != pg_query.OnConflictAction_ONCONFLICT_UPDATE || a.filter != nil,
 		apply: func(e *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
 			switch {
 			case old == nil:

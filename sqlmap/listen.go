@@ -260,6 +260,18 @@ func (s *session) settleListening() {
 	}
 }
 
+// listeningMark is what a savepoint goes back to.
+type listeningMark struct{ listens, notifies int }
+
+func (l *listening) mark() listeningMark { return listeningMark{len(l.listens), len(l.notifies)} }
+
+func (l *listening) backTo(m listeningMark) {
+	for _, n := range l.notifies[m.notifies:] {
+		delete(l.seen, n)
+	}
+	l.listens, l.notifies = l.listens[:m.listens], l.notifies[:m.notifies]
+}
+
 // endListening applies or drops what the transaction did to listening.
 func (s *session) endListening(isCommit bool) {
 	l := &s.listening

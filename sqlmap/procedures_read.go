@@ -90,9 +90,10 @@ func cacheGet() []scalar.Function {
 
 // getOrLease returns value, metadata and version of what was found, in memory of their own.
 func (s *session) getOrLease(e *scalar.Env, key cache.Key, o cache.LeaseOptions) (cache.LeaseState, int64, []types.Value, error) {
-	if pending := s.tx.find(key); pending != nil {
-		row, err := leaseColumns(&pending.row)
-		return cache.LeaseHit, 0, row, err
+	if s.tx.isDirty() {
+		if isDone, row, err := s.getOwn(e, key); isDone || err != nil {
+			return leaseStateOf(row), 0, row, err
+		}
 	}
 	if o.Lease > 0 {
 		if err := s.checkWritable("cache_get() with lease_ms"); err != nil {
@@ -111,6 +112,33 @@ func (s *session) getOrLease(e *scalar.Env, key cache.Key, o cache.LeaseOptions)
 	}
 	row, err := leaseColumns(&entryRow{key: key, hit: &hit})
 	return state, lease, row, err
+}
+
+// getOwn answers a get of what the transaction has changed. What it has deleted is a miss
+// without a lease: nobody else may fill it, and the transaction needs none.
+func (s *session) getOwn(e *scalar.Env, key cache.Key) (isDone bool, values []types.Value, err error) {
+	var hit cache.Hit
+	defer hit.Release()
+	row, err := s.read(e.Ctx, key, false, &hit, &entryRow{})
+	if err != nil {
+		return false, nil, err
+	}
+	if pending, ok := row.(*draftRow); ok {
+		values, err = leaseColumns(pending)
+		return true, values, err
+	}
+	if row != nil || s.tx.find(key) != nil {
+		return row == nil, nil, nil
+	}
+	existence, err := s.handler.cache.Exists(key)
+	return existence != cache.Absent, nil, err // then it is hidden
+}
+
+func leaseStateOf(own []types.Value) cache.LeaseState {
+	if own == nil {
+		return cache.LeaseMiss
+	}
+	return cache.LeaseHit
 }
 
 func leaseColumns(row scalar.Row) ([]types.Value, error) {
@@ -153,7 +181,10 @@ func cacheExists() []scalar.Function {
 		if err != nil {
 			return types.Value{}, err
 		}
-		if s.tx.find(key) != nil {
+		if pending := s.tx.find(key); pending != nil {
+			if pending.isDeleted {
+				return types.OfText(cache.Absent.String()), nil
+			}
 			return types.OfText(cache.Present.String()), nil
 		}
 		existence, err := s.handler.cache.Exists(key)
@@ -173,7 +204,7 @@ func cacheTouch() []scalar.Function {
 			return types.Value{}, err
 		}
 		ttl := args[2]
-		result, err := s.change(e, change{key: key, mayConflict: true,
+		result, err := s.change(e, change{key: key,
 			apply: func(_ *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
 				if old == nil {
 					return cache.Leave, nil

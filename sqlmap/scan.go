@@ -184,6 +184,7 @@ type scanCursor struct {
 	isAhead, isOver bool
 
 	pending      []*pendingKey
+	comes        map[*pendingKey]struct{} // all that are or were in pending
 	isDescending bool
 	needValue    bool
 }
@@ -243,6 +244,10 @@ func (s *session) openScan(x *execution, r cache.ScanRange) (*scanCursor, error)
 			continue
 		}
 		c.pending = append(c.pending, p)
+		if c.comes == nil {
+			c.comes = map[*pendingKey]struct{}{}
+		}
+		c.comes[p] = struct{}{}
 	}
 	slices.SortFunc(c.pending, func(a, b *pendingKey) int { return c.compare(a.key, b.key) })
 	return c, nil
@@ -276,6 +281,18 @@ func (c *scanCursor) next(x *execution) (bool, error) {
 		if err := c.advance(x); err != nil {
 			return false, err
 		}
+		if c.isAhead && x.session.tx.isDirty() {
+			row, isOwn := c.ownRow(x)
+			switch {
+			case row != nil:
+				c.isAhead = false
+				x.env.Rows[0] = row
+				return true, nil
+			case isOwn:
+				c.isAhead = false
+				continue
+			}
+		}
 		order := 1 // of the first pending entry to the one that was read
 		switch {
 		case c.isOver && len(c.pending) == 0:
@@ -294,12 +311,9 @@ func (c *scanCursor) next(x *execution) (bool, error) {
 		}
 		p := c.pending[0]
 		c.pending = c.pending[1:]
-		if order == 0 {
-			c.isAhead = false // replaced
-		}
 		// A later statement of the transaction may have changed or dropped it, or, for a
 		// cursor WITH HOLD, committed it.
-		row, err := x.session.read(x, p.key, true, &c.own, &c.row)
+		row, err := x.session.read(x.env.Ctx, p.key, true, &c.own, &c.row)
 		if err != nil {
 			return false, err
 		}
@@ -309,6 +323,20 @@ func (c *scanCursor) next(x *execution) (bool, error) {
 			return true, nil
 		}
 	}
+}
+
+// ownRow looks at what the transaction made of the entry that was read. isOwn: the entry
+// itself does not count; row, if not nil, takes its place.
+func (c *scanCursor) ownRow(x *execution) (row scalar.Row, isOwn bool) {
+	t := &x.session.tx
+	p := t.find(c.key)
+	if p == nil {
+		return nil, t.hides(c.key, c.hit.Attrs())
+	}
+	if _, comes := c.comes[p]; comes || p.isDeleted {
+		return nil, true
+	}
+	return &p.row, true // changed since the scan began
 }
 
 // advance makes sure of an entry to compare with.

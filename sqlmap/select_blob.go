@@ -1,6 +1,8 @@
 package sqlmap
 
 import (
+	"context"
+
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
@@ -124,7 +126,7 @@ func (c *blobCursor) next(x *execution) (bool, error) {
 		c.hit.Release()
 		key := c.keys.key(c.at)
 		c.at++
-		row, err := x.session.read(x, key, c.source.needValue, &c.hit, &c.row)
+		row, err := x.session.read(x.env.Ctx, key, c.source.needValue, &c.hit, &c.row)
 		if err != nil {
 			return false, err
 		}
@@ -141,17 +143,24 @@ func (c *blobCursor) close() { c.hit.Release() }
 
 // read finds a key as the session sees it; nil if there is no live entry. hit and row are
 // memory for the result. Only a read that needs the value is an access.
-func (s *session) read(x *execution, key cache.Key, needValue bool, hit *cache.Hit, row *entryRow) (scalar.Row, error) {
+func (s *session) read(ctx context.Context, key cache.Key, needValue bool, hit *cache.Hit, row *entryRow) (scalar.Row, error) {
 	if pending := s.tx.find(key); pending != nil {
+		if pending.isDeleted {
+			return nil, nil
+		}
 		return &pending.row, nil
 	}
 	read := s.handler.cache.Peek
 	if needValue {
 		read = s.handler.cache.Get
 	}
-	ok, err := read(x.env.Ctx, key, hit)
+	ok, err := read(ctx, key, hit)
 	if err != nil || !ok {
 		return nil, err
+	}
+	if s.tx.hides(key, hit.Attrs()) {
+		hit.Release()
+		return nil, nil
 	}
 	*row = entryRow{key: key, hit: hit}
 	return row, nil

@@ -109,9 +109,12 @@ func (s *session) trimScratch() {
 // TxStatus is reported with ReadyForQuery.
 func (s *session) TxStatus() pgwire.TxStatus { return s.status }
 
-// Fail notes that a statement of the transaction failed.
+// Fail notes that a statement of the transaction failed. What it can still go back to, it
+// keeps.
 func (s *session) Fail() {
-	s.tx.drop()
+	if len(s.tx.savepoints) == 0 || s.status == pgwire.TxIdle {
+		s.tx.drop()
+	}
 	if s.status == pgwire.TxBlock {
 		s.status = pgwire.TxFailed
 	} else if s.status == pgwire.TxIdle {
@@ -134,7 +137,7 @@ func (s *session) EndCycle(ctx context.Context) error {
 	return s.commit(ctx)
 }
 
-// commit applies what is pending and ends the transaction, whatever comes of it.
+// commit makes what is pending visible and ends the transaction, whatever comes of it.
 func (s *session) commit(ctx context.Context) error {
 	err := s.tx.apply(ctx, s.handler.cache)
 	s.endTransaction(err == nil)

@@ -1,6 +1,7 @@
 package sqlmap
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -189,6 +190,23 @@ func (s *sessionSettings) end(isCommit bool) {
 		}
 	}
 	clear(s.saved)
+	s.derive()
+}
+
+// settingsMark is what a savepoint goes back to.
+type settingsMark struct {
+	values []string
+	custom map[string]string
+	saved  map[string]savedSetting
+}
+
+func (s *sessionSettings) mark() settingsMark {
+	return settingsMark{slices.Clone(s.values), maps.Clone(s.custom), maps.Clone(s.saved)}
+}
+
+func (s *sessionSettings) backTo(m settingsMark) {
+	copy(s.values, m.values)
+	s.custom, s.saved = maps.Clone(m.custom), maps.Clone(m.saved)
 	s.derive()
 }
 

@@ -3,7 +3,7 @@ package sqlmap
 import (
 	"bytes"
 	"context"
-	"errors"
+	"slices"
 	"time"
 
 	"pgcache/cache"
@@ -21,10 +21,8 @@ type change struct {
 	apply func(e *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error)
 	// needValue: apply looks at the old payload.
 	needValue bool
-	// mayConflict: whether it writes depends on the entry.
-	mayConflict bool
-	bytes       int64  // what it holds, in a transaction
-	value       []byte // the payload it brings, counted in bytes
+	bytes     int64  // what it holds, in a transaction
+	value     []byte // the payload it brings, counted in bytes
 }
 
 // transaction is what a session has pending (S4).
@@ -33,29 +31,49 @@ type transaction struct {
 	hasFailed bool // implicit, to be rolled back at the end of the cycle
 	began     time.Time
 
-	pending []*pendingKey // in the order of their first write
-	byKey   map[string]*pendingKey
-	bytes   int64
-	scratch []byte
+	pending       []*pendingKey // in the order of their first change
+	byKey         map[string]*pendingKey
+	invalidations []cache.Invalidation
+	bytes         int64
+	scratch       []byte
+
+	savepoints []savepoint
+	undo       []undo // since the first savepoint
 }
 
-// pendingKey is a key written in the transaction: its entry as the transaction sees it,
+// pendingKey is a key changed in the transaction: its entry as the transaction sees it,
 // and how it came about.
 type pendingKey struct {
 	key     cache.Key
 	changes []change
 	draft   cache.Draft
 	row     draftRow
-	// existed: a live entry was there before the first change.
+	// existed: the transaction saw a live entry before its first change.
 	existed bool
+	// isDeleted: there is no entry. Without changes, it is deleted whatever is there.
+	isDeleted bool
+	// isAfresh: it was deleted before changes, which begin with nothing.
+	isAfresh bool
+	// since is how many invalidations the transaction had before the first change.
+	since int
 }
+
+// What is charged beside the bytes that a transaction keeps.
+const (
+	pendingEntryBytes    = 512
+	pendingDeletionBytes = 160
+	undoBytes            = 320
+)
 
 func appendKey(dst []byte, k cache.Key) []byte {
 	dst = append(dst, byte(len(k.Namespace)>>8), byte(len(k.Namespace)))
 	return append(append(dst, k.Namespace...), k.Name...)
 }
 
-// find returns what the transaction wrote to a key, or nil.
+// isDirty reports that the transaction sees something else than others.
+func (t *transaction) isDirty() bool { return len(t.pending)+len(t.invalidations) > 0 }
+
+// find returns what the transaction did to a key, or nil.
 func (t *transaction) find(k cache.Key) *pendingKey {
 	if len(t.pending) == 0 {
 		return nil
@@ -64,168 +82,176 @@ func (t *transaction) find(k cache.Key) *pendingKey {
 	return t.byKey[string(t.scratch)]
 }
 
-// drop forgets everything that is pending.
-func (t *transaction) drop() {
-	t.pending, t.byKey, t.bytes = nil, nil, 0
-}
-
-// dropKeys forgets the pending keys that match and returns how many of them were not in
-// the cache before, so that a deletion can count them.
-func (t *transaction) dropKeys(matches func(p *pendingKey) bool) int64 {
-	kept, count := t.pending[:0], int64(0)
-	for _, p := range t.pending {
-		if !matches(p) {
-			kept = append(kept, p)
-			continue
-		}
-		delete(t.byKey, string(appendKey(nil, p.key)))
-		if !p.existed {
-			count++
-		}
-		for i := range p.changes {
-			t.bytes -= p.changes[i].bytes
-		}
-	}
-	clear(t.pending[len(kept):])
-	t.pending = kept
-	return count
-}
-
-// conflict says that a COMMIT found something else than the transaction had seen.
-func conflict(cause error) error {
-	e := pgwire.Errorf(pgwire.CodeSerializationFailure, "could not serialize access due to concurrent update")
-	e.Hint = "Retry the transaction."
-	e.Cause = cause
-	return e
-}
-
-// applyAll applies the changes of a key to the entry it has now.
-func (p *pendingKey) applyAll(old *cache.Hit, d *cache.Draft, nowMs int64) (cache.Verdict, error) {
-	var row scalar.Row
-	if old != nil {
-		row = &entryRow{key: p.key, hit: old}
-	}
-	for i := range p.changes {
-		c := &p.changes[i]
-		hadVersion, version := d.HasVersion && i > 0, d.Version
-		verdict, err := c.apply(c.env, row, d)
-		if hadVersion && !d.HasVersion {
-			d.HasVersion, d.Version = true, version // which an earlier change gave it
-		}
-		var e *pgwire.Error
-		if errors.As(err, &e) && e.Code == pgwire.CodeUniqueViolation {
-			return cache.Leave, conflict(err)
-		}
-		if err != nil {
-			return cache.Leave, err
-		}
-		if verdict != cache.Write {
-			return cache.Leave, conflict(nil)
-		}
-		row = &draftRow{key: p.key, base: old, draft: d, nowMs: nowMs, createdMs: nowMs}
-	}
-	return cache.Write, nil
-}
-
-// apply writes what is pending. Before the first write, everything that can conflict is
-// checked; what changes between check and write still fails, with a part applied.
-func (t *transaction) apply(ctx context.Context, c *cache.Cache) error {
-	pending := t.pending
-	nowMs := c.Now().UnixMilli()
-	if len(pending) > 1 {
-		for _, p := range pending {
-			if !p.mayConflict() {
-				continue
-			}
-			if err := p.update(ctx, c, nowMs, true); err != nil {
-				return err
-			}
-		}
-	}
-	for _, p := range pending {
-		if err := p.update(ctx, c, nowMs, false); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *pendingKey) mayConflict() bool {
-	for i := range p.changes {
-		if p.changes[i].mayConflict {
+// hides reports that the transaction has invalidated an entry of the cache.
+func (t *transaction) hides(k cache.Key, a cache.Attrs) bool {
+	for i := range t.invalidations {
+		if covers(&t.invalidations[i], k, a.HasLabel) {
 			return true
 		}
 	}
 	return false
 }
 
-// update applies the changes to the cache, or only checks that they can be.
-func (p *pendingKey) update(ctx context.Context, c *cache.Cache, nowMs int64, isCheck bool) error {
-	needValue := false
-	for i := range p.changes {
-		needValue = needValue || p.changes[i].needValue
+// covers reports that an invalidation covers an entry with these labels.
+func covers(x *cache.Invalidation, k cache.Key, hasLabel func(cache.LabelKind, string) bool) bool {
+	if x.Namespace != nil && !bytes.Equal(x.Namespace, k.Namespace) {
+		return false
 	}
-	_, err := c.Update(ctx, p.key, cache.UpdateOptions{NeedValue: needValue}, func(old *cache.Hit, d *cache.Draft) (cache.Verdict, error) {
-		verdict, err := p.applyAll(old, d, nowMs)
-		if isCheck {
-			verdict = cache.Leave
-		}
-		return verdict, err
-	})
-	var mismatch *cache.VersionError
-	if errors.As(err, &mismatch) {
-		return conflict(err)
+	kind := cache.Tag
+	switch x.Coverage {
+	case cache.CoverNamespace:
+		return true
+	case cache.CoverPrefix:
+		return bytes.HasPrefix(k.Name, x.Prefix)
+	case cache.CoverDependencies:
+		kind = cache.Dependency
 	}
-	return wireError(err)
+	return slices.ContainsFunc(x.Labels, func(text string) bool { return hasLabel(kind, text) })
 }
 
-// buffer makes a change pending, which refers to no memory but its own. It returns what it did, and the entry as the transaction
-// now sees it.
+// isCovered reports that an invalidation covers what is pending of a key.
+func (p *pendingKey) isCovered(x *cache.Invalidation) bool {
+	return !p.isDeleted && covers(x, p.key, func(kind cache.LabelKind, text string) bool {
+		if kind == cache.Tag {
+			return slices.Contains(p.draft.Tags, text)
+		}
+		return slices.Contains(p.draft.Dependencies, text)
+	})
+}
+
+// drop forgets everything that is pending.
+func (t *transaction) drop() {
+	t.pending, t.byKey, t.invalidations, t.bytes = nil, nil, nil, 0
+	t.savepoints, t.undo = nil, nil
+}
+
+// charge accounts for memory that the transaction is about to keep.
+func (s *session) charge(size int64) error {
+	t, most := &s.tx, s.handler.limits.TransactionBytesMax
+	if len(t.savepoints) > 0 {
+		size += undoBytes
+	}
+	if t.bytes+size > most {
+		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "transaction is too large")
+		e.Detail = formatLimit(t.bytes+size, most, "bytes", "transaction_bytes_max")
+		e.Hint = "Commit more often. A statement that writes one entry is not bounded by it."
+		return e
+	}
+	t.bytes += size
+	return nil
+}
+
+// touch is called before a pending key changes; isNew: it is not pending yet.
+func (t *transaction) touch(p *pendingKey, isNew bool) {
+	if len(t.savepoints) > 0 {
+		u := undo{key: p, isNew: isNew}
+		if !isNew {
+			u.before = *p
+		}
+		t.undo = append(t.undo, u)
+	}
+	if !isNew {
+		return
+	}
+	p.since = len(t.invalidations)
+	if t.byKey == nil {
+		t.byKey = map[string]*pendingKey{}
+	}
+	t.byKey[string(appendKey(nil, p.key))] = p
+	t.pending = append(t.pending, p)
+}
+
+// buffer makes a change pending, which refers to no memory but its own. It returns what it
+// did, and the entry as the transaction now sees it.
 func (s *session) buffer(ctx context.Context, c change) (cache.Result, *draftRow, error) {
-	t := &s.tx
 	if err := s.checkKey(c.key); err != nil {
 		return cache.Result{}, nil, err
 	}
-	was := t.find(c.key)
+	p := s.tx.find(c.key)
+	isNew := p == nil
 	nowMs := s.handler.cache.Now().UnixMilli()
-	var hit cache.Hit
-	defer hit.Release()
+	var old *draftRow
 	d := cache.NewDraft(nil)
-	var old scalar.Row
-	existed := false
 	switch {
-	case was != nil:
-		d, old, existed = was.draft, &was.row, true
-	default:
-		// The draft that the cache makes of its entry comes from an update that changes nothing.
-		_, err := s.handler.cache.Update(ctx, c.key, cache.UpdateOptions{NeedValue: true}, func(found *cache.Hit, draft *cache.Draft) (cache.Verdict, error) {
-			existed = found != nil
-			if existed {
-				d = ownDraft(found, draft)
-			}
-			return cache.Leave, nil
-		})
-		if err != nil {
+	case isNew:
+		var err error
+		if old, err = s.readDraft(ctx, c.key, nowMs); err != nil {
 			return cache.Result{}, nil, err
 		}
-		if existed {
-			snapshot := d
-			old = &draftRow{key: c.key, draft: &snapshot, nowMs: nowMs, createdMs: nowMs}
-		}
-	}
-	verdict, err := c.apply(c.env, old, &d)
-	if err != nil || verdict != cache.Write {
-		return cache.Result{Existed: existed}, nil, err
-	}
-	p := was
-	if p == nil {
-		p = &pendingKey{existed: existed}
+		p = &pendingKey{existed: old != nil}
 		p.key = cache.Key{Namespace: bytes.Clone(c.key.Namespace), Name: bytes.Clone(c.key.Name)}
+	case !p.isDeleted:
+		old = &p.row
 	}
-	if err := s.keep(p, c, &d, old, nowMs, was == nil); err != nil {
+	result := cache.Result{Existed: old != nil}
+	var row scalar.Row
+	if old != nil {
+		d, row = *old.draft, old
+	}
+	var err error
+	if result.Verdict, err = c.apply(c.env, row, &d); err != nil || result.Verdict == cache.Leave {
+		return cache.Result{Existed: result.Existed}, nil, err
+	}
+	if result.Verdict == cache.Remove {
+		return result, nil, s.keepDeletion(p, &c, isNew)
+	}
+	if err := s.checkVersion(&d, row); err != nil {
 		return cache.Result{}, nil, err
 	}
-	return cache.Result{Existed: existed, Verdict: cache.Write}, &p.row, nil
+	if err := s.checkDraft(&d); err != nil {
+		return cache.Result{}, nil, err
+	}
+	size := int64(len(p.key.Namespace)+len(p.key.Name)) + pendingEntryBytes + c.bytes
+	if ownsValue(&c, &d) {
+		size += int64(len(d.Value))
+	}
+	if err := s.charge(size); err != nil {
+		return cache.Result{}, nil, err
+	}
+	s.tx.touch(p, isNew)
+	if p.isDeleted {
+		p.isDeleted, p.isAfresh, p.changes = false, true, nil
+	}
+	c.key, c.bytes = p.key, size
+	p.changes = append(p.changes, c)
+	p.draft = d
+	p.row = draftRow{key: p.key, draft: &p.draft, nowMs: nowMs, createdMs: nowMs, isReplaced: p.existed && !p.isAfresh}
+	return result, &p.row, nil
+}
+
+// readDraft reads an entry of the cache as the transaction sees it, in memory of its own;
+// nil if there is none. The draft that the cache makes of its entry comes from an update
+// that changes nothing.
+func (s *session) readDraft(ctx context.Context, key cache.Key, nowMs int64) (row *draftRow, err error) {
+	_, err = s.handler.cache.Update(ctx, key, cache.UpdateOptions{NeedValue: true}, func(found *cache.Hit, draft *cache.Draft) (cache.Verdict, error) {
+		row = nil
+		if found != nil && !s.tx.hides(key, found.Attrs()) {
+			d := ownDraft(found, draft)
+			row = &draftRow{key: key, draft: &d, nowMs: nowMs, createdMs: found.Attrs().CreatedMs()}
+		}
+		return cache.Leave, nil
+	})
+	return row, err
+}
+
+// keepDeletion makes a deletion pending; a nil change is one without conditions.
+func (s *session) keepDeletion(p *pendingKey, c *change, isNew bool) error {
+	size := int64(len(p.key.Namespace)+len(p.key.Name)) + pendingDeletionBytes
+	if c != nil {
+		size += c.bytes
+	}
+	if err := s.charge(size); err != nil {
+		return err
+	}
+	s.tx.touch(p, isNew)
+	p.isDeleted, p.draft, p.row = true, cache.Draft{}, draftRow{}
+	if c == nil {
+		p.changes = nil
+	} else {
+		c.key = p.key
+		p.changes = append(p.changes, *c)
+	}
+	return nil
 }
 
 // ownDraft is a draft of an entry with memory of its own.
@@ -238,111 +264,9 @@ func ownDraft(h *cache.Hit, draft *cache.Draft) cache.Draft {
 	return d
 }
 
-// keep stores a change with copies of everything it refers to.
-func (s *session) keep(p *pendingKey, c change, d *cache.Draft, old scalar.Row, nowMs int64, isNew bool) error {
-	t := &s.tx
-	if err := s.checkVersion(d, old); err != nil {
-		return err
-	}
-	if err := s.checkDraft(d); err != nil {
-		return err
-	}
-	const entryOverheadBytes = 512
-	size := int64(len(p.key.Namespace)+len(p.key.Name)) + entryOverheadBytes + c.bytes
-	if ownsValue(&c, d) {
-		size += int64(len(d.Value))
-	}
-	if t.bytes+size > s.handler.limits.TransactionBytesMax {
-		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "transaction is too large")
-		e.Detail = formatLimit(t.bytes+size, s.handler.limits.TransactionBytesMax, "bytes", "transaction_bytes_max")
-		e.Hint = "Commit more often. What is written outside of a transaction is not bounded by it."
-		return e
-	}
-	c.key, c.bytes = p.key, size
-	p.changes = append(p.changes, c)
-	p.draft = *d
-	p.row = draftRow{key: p.key, draft: &p.draft, nowMs: nowMs, createdMs: nowMs, isReplaced: p.existed}
-	t.bytes += size
-	if isNew {
-		if t.byKey == nil {
-			t.byKey = map[string]*pendingKey{}
-		}
-		t.byKey[string(appendKey(nil, p.key))] = p
-		t.pending = append(t.pending, p)
-	}
-	return nil
-}
-
 // ownsValue reports that the draft's value is memory that the change does not count.
 func ownsValue(c *change, d *cache.Draft) bool {
 	return len(d.Value) > 0 && (len(c.value) == 0 || &c.value[0] != &d.Value[0])
-}
-
-// checkKey, checkDraft and checkVersion refuse early what the cache would refuse later.
-// checkKey also refuses namespaces that are not the user's.
-func (s *session) checkKey(k cache.Key) error {
-	l := s.handler.cache.Limits()
-	switch {
-	case len(k.Namespace) == 0:
-		return &cache.ArgumentError{What: "ns", Why: "must not be empty"}
-	case len(k.Name) == 0:
-		return &cache.ArgumentError{What: "key", Why: "must not be empty"}
-	case len(k.Namespace) > l.NamespaceBytesMax:
-		return &cache.LimitError{What: "ns", Unit: "bytes", Got: int64(len(k.Namespace)), Max: int64(l.NamespaceBytesMax)}
-	case len(k.Name) > l.KeyBytesMax:
-		return &cache.LimitError{What: "key", Unit: "bytes", Got: int64(len(k.Name)), Max: int64(l.KeyBytesMax)}
-	}
-	return s.grants.checkNamespace(k.Namespace)
-}
-
-// checkDraft applies the cache's limits to a new entry.
-func (s *session) checkDraft(d *cache.Draft) error {
-	l := s.handler.cache.Limits()
-	if n := int64(len(d.Value)); n > l.ValueBytesMax {
-		return &cache.LimitError{What: "value", Unit: "bytes", Got: n, Max: l.ValueBytesMax, Setting: "max_blob_bytes"}
-	}
-	for what, labels := range map[string][]string{"tags": d.Tags, "dependencies": d.Dependencies} {
-		if len(labels) > l.LabelsMax {
-			return &cache.LimitError{What: what, Unit: "count", Got: int64(len(labels)), Max: int64(l.LabelsMax)}
-		}
-		for _, text := range labels {
-			if text == "" {
-				return &cache.ArgumentError{What: what, Why: "must not be empty"}
-			}
-			if len(text) > l.LabelBytesMax {
-				return &cache.LimitError{What: what, Unit: "bytes", Got: int64(len(text)), Max: int64(l.LabelBytesMax)}
-			}
-		}
-	}
-	size := 0
-	for _, p := range d.Metadata {
-		size += len(p.Key) + len(p.Value)
-	}
-	if size > l.MetadataBytesMax {
-		return &cache.LimitError{What: "metadata", Unit: "bytes", Got: int64(size), Max: int64(l.MetadataBytesMax)}
-	}
-	return nil
-}
-
-// checkVersion applies the cache's rule of versions to a draft over the entry that the
-// transaction sees, and lets it keep that one's version.
-func (s *session) checkVersion(d *cache.Draft, old scalar.Row) error {
-	if old == nil {
-		return nil
-	}
-	stored, err := old.Column(colVersion, nil)
-	if err != nil || stored.IsNull {
-		return err
-	}
-	if !d.HasVersion {
-		d.HasVersion, d.Version = true, stored.Int
-		return nil
-	}
-	value, err := old.Column(colValue, nil)
-	if d.Version < stored.Int || d.Version == stored.Int && !bytes.Equal(value.Bytes, d.Value) {
-		return &cache.VersionError{Stored: stored.Int, Offered: d.Version}
-	}
-	return err
 }
 
 // cloneEnv is an Env for a change that outlives its portal.

@@ -53,10 +53,13 @@ func (p *planner) updateStatement(s *pg_query.UpdateStmt) (*plan, error) {
 }
 
 func (a *updateAction) run(x *execution) (outcome, error) {
+	if x.isAlone && a.where.namesSeveral() {
+		return x.atomically(a.run)
+	}
 	w := &writer{x: x, needValue: a.needValue, returning: a.returning}
 	count := int64(0)
 	update := func(key cache.Key) error {
-		result, err := w.run(change{key: key, apply: a.apply, mayConflict: true})
+		result, err := w.run(change{key: key, apply: a.apply})
 		if result.Verdict == cache.Write {
 			x.trace.write(0)
 			count++
@@ -88,6 +91,9 @@ func (a *updateAction) each(x *execution, update func(cache.Key) error) error {
 	}
 	return nil
 }
+
+// namesSeveral reports that an UPDATE or DELETE names more than one key.
+func (w *blobWhere) namesSeveral() bool { return w.namesKeys() && w.key == nil }
 
 // addressable reports that an entry can have this key: a WHERE that names another one
 // finds nothing, it is no error.

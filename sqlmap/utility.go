@@ -74,9 +74,13 @@ func transactionStatement(t *pg_query.TransactionStmt) (*plan, error) {
 		return &plan{endsTransaction: true, action: actionFunc(func(x *execution) (outcome, error) { return commit(x, t.Chain) })}, nil
 	case pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK:
 		return &plan{endsTransaction: true, action: actionFunc(func(x *execution) (outcome, error) { return rollback(x, t.Chain) })}, nil
-	case pg_query.TransactionStmtKind_TRANS_STMT_SAVEPOINT, pg_query.TransactionStmtKind_TRANS_STMT_RELEASE,
-		pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK_TO:
-		return nil, unsupported(-1, "savepoints are", "Use one transaction for what belongs together, and ROLLBACK as a whole.")
+	case pg_query.TransactionStmtKind_TRANS_STMT_SAVEPOINT:
+		return simple(func(x *execution) (outcome, error) { return setSavepoint(x, t.SavepointName) }), nil
+	case pg_query.TransactionStmtKind_TRANS_STMT_RELEASE:
+		return simple(func(x *execution) (outcome, error) { return releaseSavepoint(x, t.SavepointName) }), nil
+	case pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK_TO:
+		// A failed transaction accepts it, as it accepts its end.
+		return &plan{endsTransaction: true, action: actionFunc(func(x *execution) (outcome, error) { return rollbackTo(x, t.SavepointName) })}, nil
 	}
 	return nil, unsupported(-1, "two-phase commit is", "Use BEGIN and COMMIT.")
 }
