@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pgcache/sqlmap/catalog"
+	"pgcache/sqlmap/library"
 	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
@@ -35,7 +36,7 @@ var serverFunctions = []string{
 }
 
 func newCatalog() (*catalog.Catalog, error) {
-	config := catalog.Config{Rows: map[string]catalog.Rows{
+	config := catalog.Config{Library: library.All(), Rows: map[string]catalog.Rows{
 		"pg_settings": settingRows, "pg_stat_activity": backendRows,
 	}}
 	for _, own := range ownRelations {

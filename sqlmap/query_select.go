@@ -3,6 +3,7 @@ package sqlmap
 import (
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -10,6 +11,7 @@ import (
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/query"
+	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
@@ -23,13 +25,33 @@ func (p *planner) queryStatement(s *pg_query.SelectStmt) (*plan, error) {
 	st, err := query.Prepare(query.Options{Catalog: h.catalog, SearchPath: p.path, ParamOIDs: p.declared, NoParams: p.isSimple, Parse: h.parseView}, s)
 	if err != nil {
 		h.gaps.note(h.config.Logger, err)
-		return nil, err
+		return nil, withHint(err)
 	}
 	out := &plan{action: &queryAction{st}, ownParams: st.Params}
 	for _, c := range st.Columns {
 		out.columns = append(out.columns, pgwire.Column{Name: c.Name, TypeOID: uint32(c.Type), TypeSize: c.Size, TypeModifier: c.Typmod})
 	}
 	return out, nil
+}
+
+// withHint adds to the refusal of something what there is instead.
+func withHint(err error) error {
+	e, ok := err.(*pgwire.Error)
+	switch {
+	case !ok:
+	case e.Code == pgwire.CodeFeatureNotSupported && e.Hint == "":
+		e.Hint = selectHint
+	case e.Code == pgwire.CodeUndefinedFunction:
+		called, isFunction := strings.CutPrefix(e.Message, "function ")
+		called, _, _ = strings.Cut(called, "(")
+		best := len(called)/2 + 1
+		for _, name := range procedureNames {
+			if d := scalar.Distance(called, name); isFunction && d > 0 && d < best {
+				best, e.Hint = d, "Perhaps you meant the function \""+name+"\"."
+			}
+		}
+	}
+	return err
 }
 
 // parseView parses the text of a view.
@@ -54,7 +76,7 @@ func (a *queryAction) run(x *execution) (outcome, error) {
 	cursor, err := a.statement.Open(env, x.env.Params, s.handler.config.QueryLimits)
 	if err != nil {
 		s.handler.gaps.note(s.handler.config.Logger, err)
-		return outcome{}, err
+		return outcome{}, withHint(err)
 	}
 	return outcome{rows: &queryCursor{cursor: cursor, runs: x.runs}}, nil
 }
@@ -73,7 +95,7 @@ func (c *queryCursor) next(x *execution, out []types.Value) (bool, error) {
 	row, err := c.cursor.Next()
 	if err != nil {
 		x.session.handler.gaps.note(x.session.handler.config.Logger, err)
-		return false, err
+		return false, withHint(err)
 	}
 	copy(out, row)
 	return row != nil, nil

@@ -16,13 +16,6 @@ type relation struct {
 	rows    func(s *session) []scalar.Values
 }
 
-// relationSource is the source of a SELECT from a relation.
-type relationSource struct{ relation *relation }
-
-func (s *relationSource) open(x *execution) (rowSource, error) {
-	return &relationCursor{s.relation.visible(x.session)}, nil
-}
-
 // visible are the rows that a session may see: of a relation with a column ns, those of
 // its user's namespaces (S7).
 func (r *relation) visible(s *session) []scalar.Values {
@@ -37,19 +30,6 @@ func (r *relation) visible(s *session) []scalar.Values {
 	}
 	return rows
 }
-
-type relationCursor struct{ rows []scalar.Values }
-
-func (c *relationCursor) next(x *execution) (bool, error) {
-	if len(c.rows) == 0 {
-		return false, nil
-	}
-	x.env.Rows[0] = c.rows[0]
-	c.rows = c.rows[1:]
-	return true, nil
-}
-
-func (c *relationCursor) close() {}
 
 // findRelation finds a relation by name, nil if there is none.
 func findRelation(name string) *relation {

@@ -1,8 +1,6 @@
 package sqlmap
 
 import (
-	"strings"
-
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
@@ -10,7 +8,7 @@ import (
 	"pgcache/sqlmap/types"
 )
 
-const selectHint = "Supported is SELECT … FROM one of blob, cache_entries, cache_stats, cache_namespaces or cache_settings, or of nothing, with WHERE, ORDER BY, LIMIT and OFFSET."
+const selectHint = "SELECT works as in PostgreSQL over pgcache's relations and the catalog, but for what the message names."
 
 // source makes the rows that a SELECT starts from.
 type source interface {
@@ -34,69 +32,62 @@ type selectAction struct {
 	limit, offset *scalar.Expr // int8
 }
 
-// checkSelect refuses clauses that the dialect does not have.
-func checkSelect(s *pg_query.SelectStmt) error {
-	switch {
-	case s.WithClause != nil:
-		return unsupported(s.WithClause.Location, "WITH is", selectHint)
-	case s.Op != pg_query.SetOperation_SETOP_NONE:
-		return unsupported(-1, "UNION, INTERSECT and EXCEPT are", selectHint)
-	case s.IntoClause != nil:
-		return unsupported(-1, "SELECT INTO is", "There are no tables to create; INSERT INTO blob stores entries.")
-	case len(s.DistinctClause) > 0:
-		return unsupported(-1, "DISTINCT is", selectHint)
-	case len(s.GroupClause) > 0 || s.HavingClause != nil:
-		return unsupported(-1, "GROUP BY is", selectHint)
-	case len(s.WindowClause) > 0:
-		return unsupported(-1, "WINDOW is", selectHint)
-	case len(s.LockingClause) > 0:
-		return unsupported(-1, "FOR UPDATE is", "Compare-and-set by version: UPDATE blob SET …, version = version + 1 WHERE ns = … AND key = … AND version = ….")
-	case s.LimitOption == pg_query.LimitOption_LIMIT_OPTION_WITH_TIES:
-		return unsupported(-1, "WITH TIES is", selectHint)
-	case len(s.FromClause) > 1:
-		return unsupported(-1, "joins are", selectHint)
-	}
-	return nil
-}
-
-// selectStatement plans a SELECT: one that is an operation of the cache as such, every
-// other as a query.
+// selectStatement plans a SELECT: one that is an operation of the cache as such directly,
+// every other as a query.
 func (p *planner) selectStatement(s *pg_query.SelectStmt) (*plan, error) {
+	switch {
+	case s.IntoClause != nil:
+		return nil, unsupported(-1, "SELECT INTO is", "There are no tables to create; INSERT INTO blob stores entries.")
+	case len(s.LockingClause) > 0:
+		return nil, unsupported(-1, "FOR UPDATE is", "Compare-and-set by version: UPDATE blob SET …, version = version + 1 WHERE ns = … AND key = … AND version = ….")
+	case !isDirect(s):
+		return p.queryStatement(s)
+	}
 	direct, err := p.directSelect(s)
 	if err == nil || !isGap(err) {
 		return direct, err
 	}
 	p.newCompiler()
 	out, queryErr := p.queryStatement(s)
-	if queryErr != nil && (isUnsupported(queryErr) || queryErr.Error() == err.Error()) {
-		return nil, err // with its hint
+	if queryErr != nil && queryErr.Error() == err.Error() {
+		return nil, err // with its hint, which names our own functions
 	}
 	return out, queryErr
+}
+
+// isDirect reports a SELECT over entries alone, or over a procedure of the cache.
+func isDirect(s *pg_query.SelectStmt) bool {
+	if s.WithClause != nil || s.Op > pg_query.SetOperation_SETOP_NONE || len(s.DistinctClause) > 0 || len(s.GroupClause) > 0 || s.HavingClause != nil ||
+		len(s.WindowClause) > 0 || len(s.ValuesLists) > 0 || s.LimitOption == pg_query.LimitOption_LIMIT_OPTION_WITH_TIES || len(s.FromClause) > 1 {
+		return false
+	}
+	if len(s.FromClause) == 0 {
+		return len(s.TargetList) == 1 && isProcedureCall(s.TargetList[0].GetResTarget().GetVal())
+	}
+	if r := s.FromClause[0].GetRangeVar(); r != nil {
+		return (r.Relname == "blob" || r.Relname == "cache_entries") && (r.Schemaname == "" || r.Schemaname == "public")
+	}
+	functions := s.FromClause[0].GetRangeFunction().GetFunctions()
+	return len(functions) == 1 && len(functions[0].GetList().GetItems()) > 0 && isProcedureCall(functions[0].GetList().GetItems()[0])
+}
+
+func isProcedureCall(n *pg_query.Node) bool {
+	f := n.GetFuncCall()
+	if f == nil {
+		return false
+	}
+	names := scalar.Names(f.Funcname)
+	return procedures(names[len(names)-1]) != nil
 }
 
 // isGap reports errors for SQL that package scalar and this file do not have.
 func isGap(err error) bool {
 	e, ok := err.(*pgwire.Error)
-	return ok && (e.Code == pgwire.CodeFeatureNotSupported || e.Code == pgwire.CodeUndefinedFunction || e.Code == pgwire.CodeUndefinedObject ||
-		e.Code == pgwire.CodeUndefinedTable)
-}
-
-func isUnsupported(err error) bool {
-	e, ok := err.(*pgwire.Error)
-	return ok && e.Code == pgwire.CodeFeatureNotSupported
+	return ok && (e.Code == pgwire.CodeFeatureNotSupported || e.Code == pgwire.CodeUndefinedFunction || e.Code == pgwire.CodeUndefinedObject)
 }
 
 func (p *planner) directSelect(s *pg_query.SelectStmt) (*plan, error) {
-	if err := checkSelect(s); err != nil {
-		return nil, err
-	}
 	a := &selectAction{}
-	if len(s.ValuesLists) > 0 {
-		if err := p.valuesSource(a, s); err != nil {
-			return nil, err
-		}
-		return p.finishSelect(a, s)
-	}
 	if len(s.FromClause) == 0 {
 		a.source = oneRow{}
 	} else if err := p.from(a, s.FromClause[0]); err != nil {
@@ -128,7 +119,7 @@ func (p *planner) directSelect(s *pg_query.SelectStmt) (*plan, error) {
 	return out, nil
 }
 
-// finishSelect plans what SELECT and VALUES have in common.
+// finishSelect plans ORDER BY and LIMIT.
 func (p *planner) finishSelect(a *selectAction, s *pg_query.SelectStmt) (*plan, error) {
 	if err := p.sortClause(a, s.SortClause); err != nil {
 		return nil, err
@@ -182,27 +173,9 @@ func (p *planner) fromRelation(a *selectAction, r *pg_query.RangeVar) error {
 	if err != nil {
 		return err
 	}
-	switch name {
-	case "blob", "cache_entries":
-		p.compiler.Relations = []scalar.Relation{blobRelation(alias, name == "blob")}
-		a.source = &blobSource{}
-		return nil
-	}
-	relation := findRelation(name)
-	if relation == nil {
-		return undefinedRelation(r)
-	}
-	p.compiler.Relations = []scalar.Relation{{Schema: relationSchema(name), Name: alias, Columns: relation.columns}}
-	a.source = &relationSource{relation}
+	p.compiler.Relations = []scalar.Relation{blobRelation(alias, name == "blob")}
+	a.source = &blobSource{}
 	return nil
-}
-
-// relationSchema is the schema that a relation is in, if there is one of this name.
-func relationSchema(name string) string {
-	if strings.HasPrefix(name, "pg_") {
-		return "pg_catalog"
-	}
-	return "public"
 }
 
 // relationName checks how a relation is named and returns its name and alias.
@@ -214,30 +187,24 @@ func relationName(r *pg_query.RangeVar) (name, alias string, err error) {
 			return "", "", unsupported(r.Location, "column aliases in FROM are", "Give aliases in the select list: SELECT key AS k.")
 		}
 	}
-	if r.Schemaname != "" && r.Schemaname != relationSchema(r.Relname) {
+	if r.Schemaname != "" && r.Schemaname != "public" {
 		return "", "", undefinedRelation(r)
 	}
 	return r.Relname, alias, nil
 }
 
-// allRelations are what FROM may name, for hints.
-var allRelations = []string{"blob", "cache_entries", "cache_stats", "cache_namespaces", "cache_settings", "pg_stat_activity"}
-
+// undefinedRelation is the error for the target of a write.
 func undefinedRelation(r *pg_query.RangeVar) error {
 	full := r.Relname
 	if r.Schemaname != "" {
 		full = r.Schemaname + "." + full
 	}
-	isCatalog := r.Schemaname == "pg_catalog" || r.Schemaname == "information_schema" || len(full) > 3 && full[:3] == "pg_"
-	if isCatalog {
-		return unsupported(r.Location, "relation \""+full+"\" is", "The catalog is not there yet; SELECT * FROM cache_settings shows the settings.")
-	}
 	e := pgwire.Errorf(pgwire.CodeUndefinedTable, "relation \"%s\" does not exist", full)
 	best := len(r.Relname)/2 + 1
-	for _, name := range allRelations {
-		if d := scalar.Distance(r.Relname, name); d < best {
+	for _, own := range ownRelations {
+		if d := scalar.Distance(r.Relname, own.name); d < best {
 			best = d
-			e.Hint = "Perhaps you meant \"" + name + "\"."
+			e.Hint = "Perhaps you meant \"" + own.name + "\"."
 		}
 	}
 	return scalar.At(e, r.Location)

@@ -159,6 +159,11 @@ func (a *analyzer) literal(x *constExpr, target types.OID) (expr, error) {
 		return nil, errorAt(x.at, pgwire.CodeFeatureNotSupported, "cannot accept a value of type %s", a.typeName(target))
 	}
 	if a.dependsOnSession(base) {
+		if !isRegType(base) && a.element(base) == 0 && !a.isComposite(base) {
+			if _, err := types.ParseText(base, x.value.Bytes, nil); err != nil {
+				return nil, atOffset(err, x.at) // wrong whatever the session
+			}
+		}
 		return &castExpr{typing: typing{oid: target, typmod: -1, at: x.at}, arg: x, method: castText}, nil
 	}
 	v, err := types.ParseText(base, x.value.Bytes, nil)
