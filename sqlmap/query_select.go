@@ -22,7 +22,7 @@ type queryAction struct{ statement *query.Statement }
 // queryStatement plans a SELECT of any shape over the catalog and pgcache's relations.
 func (p *planner) queryStatement(s *pg_query.SelectStmt) (*plan, error) {
 	h := p.handler
-	st, err := query.Prepare(query.Options{Catalog: h.catalog, SearchPath: p.path, ParamOIDs: p.declared, NoParams: p.isSimple, Parse: h.parseView}, s)
+	st, err := query.Prepare(query.Options{Catalog: h.catalog, SearchPath: p.path, Names: h.catalog.Names(p.path), ParamOIDs: p.declared, NoParams: p.isSimple, Parse: h.parseView}, s)
 	if err != nil {
 		h.gaps.note(h.config.Logger, err)
 		return nil, withHint(err)

@@ -14,6 +14,7 @@ import (
 type analyzer struct {
 	catalog schema.Catalog
 	path    []string
+	names   types.Names // along path
 	params  *params
 	scope   *scope
 	// views are those being expanded, to stop at one that contains itself.

@@ -306,6 +306,9 @@ func (a *analyzer) bind(c *call, f *overload) (bound, error) {
 			if args[i], err = a.known(args[i]); err != nil {
 				return bound{}, err
 			}
+			if fn.Name == "pg_typeof" {
+				resolved[i] = types.Unknown
+			}
 		}
 		if resolved[i] == typeAny || resolved[i] == typeAnyArray {
 			resolved[i] = args[i].info().oid

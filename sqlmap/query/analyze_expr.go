@@ -210,6 +210,9 @@ func (a *analyzer) typeCast(k *pg_query.TypeCast) (expr, error) {
 	if at < 0 {
 		at = e.info().at
 	}
+	if k, ok := e.(*constExpr); ok && k.oid == types.Unknown && oid == types.Interval && !k.value.IsNull {
+		e = withUnit(k, typmod)
+	}
 	out, err := a.tryCoerce(e, oid, types.Explicit)
 	if err != nil {
 		return nil, atOffset(err, at)

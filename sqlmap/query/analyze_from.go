@@ -177,7 +177,7 @@ func (a *analyzer) expandView(r *schema.Relation) (*block, error) {
 	if r.Schema != path[0] {
 		path = append(path, r.Schema)
 	}
-	inner := &analyzer{catalog: a.catalog, path: path, params: newParams(nil, true), parse: a.parse,
+	inner := &analyzer{catalog: a.catalog, path: path, params: newParams(nil, true), parse: a.parse, names: a.names,
 		views: append(slices.Clone(a.views), r.OID), ranges: a.ranges}
 	b, err := inner.selectStatement(s, false)
 	a.ranges = inner.ranges

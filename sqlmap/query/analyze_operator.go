@@ -432,9 +432,15 @@ func (a *analyzer) nullIf(x *pg_query.A_Expr) (expr, error) {
 		return nil, err
 	}
 	out := &nullIfExpr{typing: typing{typmod: -1, at: x.Location}}
-	out.l, out.r, out.equal, out.left, out.right, err = a.equality(left, right, x.Location)
-	if err != nil {
-		return nil, err
+	// The result has the type in which the two are compared.
+	for range 2 {
+		if out.l, out.r, out.equal, out.left, out.right, err = a.equality(left, right, x.Location); err != nil {
+			return nil, err
+		}
+		if left, err = a.argument(out.left, out.equal.(*callExpr).argTypes[0]); err != nil {
+			return nil, err
+		}
+		right = out.right
 	}
 	out.oid = out.left.info().oid
 	return out, nil

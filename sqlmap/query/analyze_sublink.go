@@ -112,5 +112,10 @@ func (a *analyzer) matchColumns(out *subqueryExpr, names []string, at int32) (ex
 
 // rowSubquery is (a, b) op (SELECT …), which has at most one row.
 func (a *analyzer) rowSubquery(names []string, left *pg_query.Node, s *pg_query.SubLink, at int32) (expr, error) {
-	return nil, unsupported(at, "comparing a row with a subquery is")
+	b, err := a.selectStatement(s.Subselect.GetSelectStmt(), false)
+	if err != nil {
+		return nil, err
+	}
+	out := &subqueryExpr{typing: typing{oid: types.Bool, typmod: -1, at: at}, block: b, kind: subqueryRow}
+	return a.quantified(out, names, left, at)
 }

@@ -158,6 +158,10 @@ func (a *analyzer) literal(x *constExpr, target types.OID) (expr, error) {
 	if t := a.catalog.Type(base); t == nil || t.Kind == 'p' && base != typeCString && base != types.Void && base != types.Unknown {
 		return nil, errorAt(x.at, pgwire.CodeFeatureNotSupported, "cannot accept a value of type %s", a.typeName(target))
 	}
+	if a.names != nil && isRegType(base) {
+		v, err := types.ParseText(base, x.value.Bytes, &types.Style{Names: a.names})
+		return constantOf(target, v, x.at), atOffset(err, x.at)
+	}
 	if a.dependsOnSession(base) {
 		if !isRegType(base) && a.element(base) == 0 && !a.isComposite(base) {
 			if _, err := types.ParseText(base, x.value.Bytes, nil); err != nil {
@@ -226,7 +230,49 @@ func (a *analyzer) applyTypmod(e expr, typmod int32, context types.Context) expr
 	if typmod < 0 || info.typmod == typmod {
 		return e
 	}
-	return &castExpr{typing: typing{oid: info.oid, typmod: typmod, at: info.at}, arg: e, method: castModify, explicit: context == types.Explicit}
+	out := &castExpr{typing: typing{oid: info.oid, typmod: typmod, at: info.at}, arg: e, method: castModify, explicit: context == types.Explicit}
+	base := a.base(info.oid)
+	if elem := a.element(base); elem != 0 {
+		base = elem
+	}
+	if c := a.catalog.Cast(base, base); c != nil && c.Function != nil && c.Function.Implementation != nil {
+		out.function = c.Function
+	}
+	return out
+}
+
+// Bits of the fields in the modifier of an interval.
+const (
+	intervalYear   = 1 << 2
+	intervalMonth  = 1 << 1
+	intervalDay    = 1 << 3
+	intervalHour   = 1 << 10
+	intervalMinute = 1 << 11
+	intervalSecond = 1 << 12
+)
+
+// withUnit reads a bare number in interval '5' day as being of the last field named.
+func withUnit(x *constExpr, typmod int32) *constExpr {
+	fields := typmod >> 16 & 0x7fff
+	if typmod < 0 || fields == 0x7fff || len(x.value.Bytes) == 0 {
+		return x
+	}
+	if _, err := types.ParseText(types.Numeric, x.value.Bytes, nil); err != nil {
+		return x
+	}
+	unit := "year"
+	for _, f := range []struct {
+		bit  int32
+		name string
+	}{{intervalSecond, "second"}, {intervalMinute, "minute"}, {intervalHour, "hour"}, {intervalDay, "day"}, {intervalMonth, "month"}} {
+		if fields&f.bit != 0 {
+			unit = f.name
+			break
+		}
+	}
+	out := *x
+	out.value = types.OfText(x.value.Text() + " " + unit)
+	return &out
 }
 
 // condition coerces to boolean; clause names it in the error.

@@ -365,16 +365,13 @@ func (x *execution) castModify(e *castExpr, arg evaluator) (evaluator, error) {
 	if elem = oid.Elem(); elem == 0 {
 		elem = oid
 	}
-	modifiers := modifiersOf(elem, e.typmod)
-	if modifiers == nil {
-		return arg, nil
-	}
-	if _, ok := types.Modify(types.Value{Bytes: []byte{'0'}}, elem, modifiers); !ok {
-		return nil, unsupported(e.at, "this type modifier is")
+	fit, err := x.modifier(e, elem)
+	if err != nil || fit == nil {
+		return arg, err
 	}
 	return notNull(arg, func(_ *frame, v types.Value) (types.Value, error) {
 		if elem == oid {
-			return modify(v, elem, modifiers)
+			return fit(v)
 		}
 		out := make([]types.Value, len(v.Elems))
 		for i := range v.Elems {
@@ -382,7 +379,7 @@ func (x *execution) castModify(e *castExpr, arg evaluator) (evaluator, error) {
 			if v.Elems[i].IsNull {
 				continue
 			}
-			modified, err := modify(v.Elems[i], elem, modifiers)
+			modified, err := fit(v.Elems[i])
 			if err != nil {
 				return v, err
 			}
@@ -390,6 +387,26 @@ func (x *execution) castModify(e *castExpr, arg evaluator) (evaluator, error) {
 		}
 		return types.Value{Elems: out, Shape: v.Shape}, nil
 	}), nil
+}
+
+// modifier makes what fits one value of a type: the function that pg_cast names for it, else
+// what package types has; nil if there is nothing to do.
+func (x *execution) modifier(e *castExpr, oid types.OID) (func(v types.Value) (types.Value, error), error) {
+	if fn := e.function; fn != nil && fn.Implementation.Call != nil {
+		call := &schema.Call{Env: x.env, Function: fn, Types: fn.Args, Returns: fn.Returns}
+		typmod, explicit := types.OfInt(int64(e.typmod)), types.OfBool(e.explicit)
+		return func(v types.Value) (types.Value, error) {
+			return fn.Implementation.Call(call, []types.Value{v, typmod, explicit}[:len(fn.Args)])
+		}, nil
+	}
+	modifiers := modifiersOf(oid, e.typmod)
+	if modifiers == nil {
+		return nil, nil
+	}
+	if _, ok := types.Modify(types.Value{Bytes: []byte{'0'}}, oid, modifiers); !ok {
+		return nil, unsupported(e.at, "this type modifier is")
+	}
+	return func(v types.Value) (types.Value, error) { return modify(v, oid, modifiers) }, nil
 }
 
 // modify applies a modifier and checks that a numeric still fits.

@@ -206,6 +206,15 @@ func (x *execution) quantified(e *subqueryExpr, p *program, m *memo, volatile bo
 			}
 		}
 		a := found.(*answers)
+		if e.kind == subqueryRow {
+			switch len(a.rows) {
+			case 0:
+				return types.Null(), nil
+			case 1:
+			default:
+				return types.Value{}, pgwire.Errorf(pgwire.CodeCardinalityViolation, "more than one row returned by a subquery used as an expression")
+			}
+		}
 		if hashable {
 			return a.contains(oid, *cells[0], all), nil
 		}

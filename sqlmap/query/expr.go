@@ -242,6 +242,7 @@ const (
 	subqueryAny
 	subqueryAll
 	subqueryArray
+	subqueryRow // (a, b) op (SELECT …)
 )
 
 // subqueryExpr is a subquery in an expression. For ANY and ALL, test compares the left

@@ -17,6 +17,8 @@ type Options struct {
 	Catalog schema.Catalog
 	// SearchPath are the schemas to look names up in, pg_catalog included.
 	SearchPath []string
+	// Names are those of regclass and its like, found along SearchPath.
+	Names types.Names
 	// ParamOIDs are the types that the client has declared; 0: to be inferred.
 	ParamOIDs []uint32
 	// NoParams says that there can be none: the simple protocol.
@@ -47,7 +49,7 @@ type Column struct {
 
 // Prepare analyzes and plans a SELECT.
 func Prepare(o Options, s *pg_query.SelectStmt) (*Statement, error) {
-	a := &analyzer{catalog: o.Catalog, path: o.SearchPath, params: newParams(o.ParamOIDs, o.NoParams), parse: o.Parse}
+	a := &analyzer{catalog: o.Catalog, path: o.SearchPath, names: o.Names, params: newParams(o.ParamOIDs, o.NoParams), parse: o.Parse}
 	b, err := a.selectStatement(s, false)
 	if err != nil {
 		return nil, err
