@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/types"
 )
@@ -13,7 +14,7 @@ import (
 type explainNode struct {
 	kind, relation string
 	fields         []explainField
-	child          *explainNode
+	children       []*explainNode
 	// reads: what ANALYZE counted of entries belongs here.
 	reads bool
 }
@@ -37,13 +38,14 @@ func (p *planner) describe(out *plan, isVerbose bool) *explainNode {
 	case *insertAction:
 		root = p.describeInsert(a)
 	case *updateAction:
-		root = &explainNode{kind: "Update", relation: "blob", child: p.describeRead(a.where, a.needValue)}
+		root = over("Update", p.describeRead(a.where, a.needValue))
+		root.relation = "blob"
 		root.add("Operation", updateOperation(a))
 	case *deleteAction:
 		root = p.describeDelete(a)
 	case *queryAction:
-		root = &explainNode{kind: "Query", reads: true}
-		root.add("Operation", "rows of the relations are joined, grouped and sorted in memory; conditions on ns, key and labels narrow the reads of entries")
+		root = describeQuery(a.statement.Explain())
+		root.reads = true
 	default:
 		root = &explainNode{kind: "Utility"}
 	}
@@ -55,6 +57,23 @@ func (p *planner) describe(out *plan, isVerbose bool) *explainNode {
 		root.add("Output", names)
 	}
 	return root
+}
+
+// over makes a step over another.
+func over(kind string, child *explainNode) *explainNode {
+	return &explainNode{kind: kind, children: []*explainNode{child}}
+}
+
+// describeQuery recurses as deep as the plan.
+func describeQuery(s *query.Step) *explainNode {
+	out := &explainNode{kind: s.Kind, relation: s.Relation}
+	for _, d := range s.Details {
+		out.add(d.Name, d.Value)
+	}
+	for _, child := range s.Children {
+		out.children = append(out.children, describeQuery(child))
+	}
+	return out
 }
 
 func (p *planner) describeSelect(a *selectAction) *explainNode {
@@ -76,23 +95,18 @@ func (p *planner) describeSelect(a *selectAction) *explainNode {
 		}
 	case *functionSource:
 		node = &explainNode{kind: "Function Scan"}
-	case *relationSource:
-		node = &explainNode{kind: "Scan", relation: p.compiler.Relations[0].Name}
-		node.add("Operation", "rows are made when they are read")
-	case *valuesList:
-		node = &explainNode{kind: "Values Scan"}
 	default:
 		node = &explainNode{kind: "Result"}
 	}
 	if a.countColumns > 0 {
-		return &explainNode{kind: "Aggregate", child: node}
+		return over("Aggregate", node)
 	}
 	if len(a.sort) > 0 {
-		node = &explainNode{kind: "Sort", child: node}
+		node = over("Sort", node)
 		node.add("Sort Key", sortTexts(a))
 	}
 	if a.limit != nil || a.offset != nil {
-		node = &explainNode{kind: "Limit", child: node}
+		node = over("Limit", node)
 	}
 	return node
 }
@@ -201,7 +215,7 @@ func (p *planner) describeDelete(a *deleteAction) *explainNode {
 	}
 	node.add("Operation", operation)
 	if w.namesKeys() || !a.isCovered {
-		node.child = p.describeRead(w, a.needValue)
+		node.children = []*explainNode{p.describeRead(w, a.needValue)}
 		return node
 	}
 	if cond := append(p.conditions.keys, p.conditions.others...); len(cond) > 0 {
@@ -239,15 +253,20 @@ func explainRows(tree *explainNode, ran *explainRun, o explainOptions) [][]types
 		return [][]types.Value{{types.OfBytes(append(out, "\n  }\n]"...))}}
 	}
 	var lines [][]types.Value
-	depth := 0
-	for node := tree; node != nil; node = node.child {
-		for _, line := range nodeLines(node, ran, depth) {
-			lines = append(lines, []types.Value{types.OfText(line)})
-		}
-		depth++
+	for _, line := range treeLines(nil, tree, ran, 0) {
+		lines = append(lines, []types.Value{types.OfText(line)})
 	}
 	if ran != nil && !o.noTiming {
 		lines = append(lines, []types.Value{types.OfText("Execution Time: " + milliText(ran) + " ms")})
+	}
+	return lines
+}
+
+// treeLines recurses as deep as the plan, whose depth the parser has bounded.
+func treeLines(lines []string, n *explainNode, ran *explainRun, depth int) []string {
+	lines = append(lines, nodeLines(n, ran, depth)...)
+	for _, child := range n.children {
+		lines = treeLines(lines, child, ran, depth+1)
 	}
 	return lines
 }
@@ -257,7 +276,7 @@ func milliText(ran *explainRun) string {
 }
 
 func (n *explainNode) allFields(ran *explainRun) []explainField {
-	if ran == nil || !n.reads && n.child != nil {
+	if ran == nil || !n.reads && len(n.children) > 0 {
 		return n.fields
 	}
 	return append(n.fields[:len(n.fields):len(n.fields)], traceFields(&ran.trace)...)
@@ -331,10 +350,15 @@ func appendNodeJSON(out []byte, n *explainNode, ran *explainRun, indent string, 
 			out = append(out, ']')
 		}
 	}
-	if n.child != nil {
+	if len(n.children) > 0 {
 		member("Plans")
 		out = append(out, "[\n"+inner+"  "...)
-		out = appendNodeJSON(out, n.child, ran, inner+"  ", false)
+		for i, child := range n.children {
+			if i > 0 {
+				out = append(out, ",\n"+inner+"  "...)
+			}
+			out = appendNodeJSON(out, child, ran, inner+"  ", false)
+		}
 		out = append(out, "\n"+inner+"]"...)
 	}
 	return append(out, "\n"+indent+"}"...)

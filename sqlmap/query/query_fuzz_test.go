@@ -36,6 +36,9 @@ func FuzzSelect(f *testing.F) {
 		if len(sql) > 2000 {
 			return
 		}
+		if st, err := prepare(c, sql); err == nil {
+			st.Explain()
+		}
 		_, rows, err := selectRows(c, sql, limits)
 		var e *pgwire.Error
 		if err != nil && !errors.As(err, &e) {

@@ -85,12 +85,17 @@ func typeName(c *catalog.Catalog, oid types.OID) string {
 	return "?"
 }
 
-func selectRows(c *catalog.Catalog, sql string, limits query.Limits) ([]query.Column, [][]string, error) {
+func prepare(c *catalog.Catalog, sql string) (*query.Statement, error) {
 	s, err := parseSelect(sql)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	st, err := query.Prepare(query.Options{Catalog: c, SearchPath: fakeSession{}.SearchPath(), Names: c.Names(fakeSession{}.SearchPath()), NoParams: true, Parse: parseSelect}, s)
+	path := fakeSession{}.SearchPath()
+	return query.Prepare(query.Options{Catalog: c, SearchPath: path, Names: c.Names(path), NoParams: true, Parse: parseSelect}, s)
+}
+
+func selectRows(c *catalog.Catalog, sql string, limits query.Limits) ([]query.Column, [][]string, error) {
+	st, err := prepare(c, sql)
 	if err != nil {
 		return nil, nil, err
 	}
