@@ -44,8 +44,8 @@ fuzz-smoke: ## every fuzz target for a few seconds
 	scripts/fuzz-smoke.sh
 
 stress: ## model, crash and race tests again and again
-	$(GO) test -race -count=10 -timeout 60m $(UNIT)
-	E2E_RACE=1 $(GO) test -count=3 -timeout 60m ./e2e
+	PGCACHE_STRESS=1 $(GO) test -race -count=10 -timeout 60m $(UNIT)
+	PGCACHE_STRESS=1 E2E_RACE=1 $(GO) test -count=3 -timeout 60m ./e2e
 
 bench: build ## speed against a server that answers a constant, and in process
 	$(GO) run ./e2e/bench $(BENCHFLAGS)

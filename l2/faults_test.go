@@ -3,7 +3,6 @@ package l2
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
@@ -132,7 +131,7 @@ const faultEnv = "L2_FAULT"
 // inChild runs one case of a test in a process of its own and returns its output.
 func inChild(t *testing.T, test, which string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+test+"$", "-test.v")
 	cmd.Env = append(os.Environ(), faultEnv+"="+which)
@@ -239,36 +238,53 @@ func TestOpenErrors(t *testing.T) {
 // is degraded: reads answer old or new values or miss, writes end in errors, Close returns,
 // and what was acknowledged as durable is there at the next open.
 func TestWriteErrors(t *testing.T) {
-	if n := os.Getenv(faultEnv); n != "" {
-		var at int32
-		fmt.Sscan(n, &at)
-		writeErrorCase(t, at)
+	causes := map[string]error{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC}
+	if which := os.Getenv(faultEnv); which != "" {
+		cause, many, _ := strings.Cut(which, " ")
+		for n := int32(0); n < 2000 && !t.Failed(); n++ {
+			if failed := writeErrorCase(t, n, causes[cause], many == "once"); !failed {
+				return
+			}
+			if os.Getenv(stressEnv) == "" {
+				n += n / 2 // not each one
+			}
+		}
 		return
 	}
 	if testing.Short() {
 		return
 	}
-	for n := 0; n < 400; n += 1 + n/2 {
-		text := inChild(t, "TestWriteErrors", fmt.Sprint(n))
-		if strings.Contains(text, "no operation failed") {
-			return
+	for cause := range causes {
+		for _, many := range []string{"once", "from then on"} {
+			t.Run(cause+" "+many, func(t *testing.T) {
+				t.Parallel()
+				inChild(t, "TestWriteErrors", cause+" "+many)
+			})
 		}
 	}
 }
 
-func writeErrorCase(t *testing.T, n int32) {
+// stressEnv asks for the long version of tests that have one; make stress sets it.
+const stressEnv = "PGCACHE_STRESS"
+
+// writeErrorCase lets the n-th write operation fail, or all from it on, and reports whether
+// there were as many.
+func writeErrorCase(t *testing.T, n int32, cause error, once bool) bool {
 	mem := vfs.NewCrashableMem()
 	var count atomic.Int32
 	var on atomic.Bool
 	cfg := testConfig(errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && count.Add(1) > n {
-			return errorfs.ErrInjected
+		if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			if at := count.Add(1); at == n+1 || at > n && !once {
+				return cause
+			}
 		}
 		return nil
 	})))
+	cfg.TickInterval = time.Millisecond                                            // of the wait for disk space
 	value := func(i int) []byte { return incompressible(3000+i%7*500, uint64(i)) } // some in files
 	cfg.MemTableBytes, cfg.FileMinBytes = memTableBytesFloor, 5000
-	cfg.WriteTimeout, cfg.CloseTimeout = time.Second/2, time.Second/2
+	cfg.WriteTimeout, cfg.CloseTimeout, cfg.StallAfter = time.Second/2, time.Second/10, time.Second/4
 	s := withNamespace(t, mustOpen(t, cfg))
 	on.Store(true)
 	durable, tried, unsynced := make(map[string]int), make(map[string]int), make(map[string]int)
@@ -304,9 +320,7 @@ func writeErrorCase(t *testing.T, n int32) {
 	if failed != (s.degradedError() != nil) && failed {
 		t.Logf("writes failed, not broken")
 	}
-	if count.Load() <= n {
-		t.Log("no operation failed")
-	}
+	happened := count.Load() > n
 	_ = s.Close()
 	reopened := testConfig(mem.CrashClone(vfs.CrashCloneCfg{}))
 	s = mustOpen(t, reopened)
@@ -324,6 +338,10 @@ func writeErrorCase(t *testing.T, n int32) {
 		get(t, s, key)
 	}
 	closeValid(t, s)
+	if t.Failed() {
+		t.Logf("failing write %d, once: %v, cause: %v", n, once, cause)
+	}
+	return happened
 }
 
 // A log that meets a full disk waits for room. Reads go on, new writes fail at once, and

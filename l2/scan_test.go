@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"pgcache/cache"
 )
@@ -151,5 +153,41 @@ func TestScanCancelled(t *testing.T) {
 		if !errors.Is(err, context.Canceled) || visits > scanCheckEvery {
 			t.Errorf("%s: %v after %d visits", name, err, visits)
 		}
+	}
+}
+
+// Absent keys are answered by the filters, which stay in memory: at most one in a hundred
+// reads from disk.
+func TestAbsentKeysReadNothing(t *testing.T) {
+	var reads atomic.Int64
+	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileReadAt {
+			reads.Add(1)
+		}
+		return nil
+	})))
+	cfg.BytesMax, cfg.BlockCacheBytes = 64<<20, 1<<20
+	s := withNamespace(t, open(t, cfg))
+	const records = 20_000
+	for i := range records {
+		put(t, s, keyOf(2*i), sequence(i), string(incompressible(300, uint64(i))))
+	}
+	if err := errors.Join(s.db.Flush(), s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)); err != nil {
+		t.Fatal(err)
+	}
+	absent := func() int64 {
+		before := reads.Load()
+		for i := range records {
+			if get(t, s, keyOf(2*i+1)) != "-" {
+				t.Fatal("a key that was not written is there")
+			}
+		}
+		return reads.Load() - before
+	}
+	absent() // loads the filters
+	if n := absent(); n > records/100 {
+		t.Errorf("%d absent keys read %d times from disk", records, n)
+	} else {
+		t.Logf("%d absent keys read %d times from disk", records, n)
 	}
 }

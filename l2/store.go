@@ -126,7 +126,7 @@ func (s *Store) Usage(ns cache.NamespaceID) cache.NamespaceUsage {
 	return cache.NamespaceUsage{Entries: u.entries.Load(), Bytes: u.bytes.Load()}
 }
 
-// Stats implements cache.Tier. NegativeSkips includes the about 1 % of absent keys for
+// Stats implements cache.Tier. NegativeSkips includes the under 1 % of absent keys for
 // which a filter erred and a block was read: Pebble does not tell. FilterBytes is zero:
 // filters are part of the block cache.
 func (s *Store) Stats() cache.TierStats {

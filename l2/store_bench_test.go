@@ -178,3 +178,39 @@ func BenchmarkEvict(b *testing.B) {
 	}
 	b.ReportMetric(float64(s.Stats().Evictions)/b.Elapsed().Seconds(), "evictions/s")
 }
+
+// BenchmarkLarge is values of 5 MiB, which are files of their own.
+func BenchmarkLarge(b *testing.B) {
+	const size, records = 5 << 20, 20
+	s := mustOpen(b, Config{Dir: b.TempDir()})
+	defer s.Close()
+	withNamespace(b, s)
+	seq := 0
+	write := func(b *testing.B) {
+		for i := range b.N {
+			seq++
+			write1(b, s, putOp(testNS, keyOf(i%records), sequence(seq), incompressible(size, uint64(i%4)), attrs()))
+		}
+	}
+	for _, pass := range []string{"write", "overwrite"} {
+		b.Run(pass, func(b *testing.B) {
+			b.SetBytes(size)
+			write(b)
+		})
+	}
+	for i := range records {
+		seq++
+		write1(b, s, putOp(testNS, keyOf(i), sequence(seq), incompressible(size, uint64(i)), attrs()))
+	}
+	b.Run("read", func(b *testing.B) {
+		b.SetBytes(size)
+		b.ReportAllocs()
+		var r cache.Record
+		for i := range b.N {
+			ok, err := s.Get(context.Background(), testNS, []byte(keyOf(i%records)), true, &r)
+			if !ok || err != nil || len(r.Value) != size {
+				b.Fatal(ok, err)
+			}
+		}
+	})
+}

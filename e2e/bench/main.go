@@ -31,7 +31,11 @@ func main() {
 	flag.StringVar(&o.with, "with", "", "more servers, with commas: postgres, redis, memcached")
 	flag.StringVar(&o.only, "only", "", "rows whose name contains this")
 	flag.BoolVar(&o.inProcess, "in-process", true, "run the cache's own benchmarks too")
+	flag.IntVar(&o.restart, "restart", 0, "only measure restarts, with this many values of 8 KiB; 200000 are 1.6 GB")
 	flag.Parse()
+	if o.restart > 0 {
+		exit(o.runRestart())
+	}
 	exit(o.run())
 }
 
@@ -50,6 +54,7 @@ type options struct {
 	with      string
 	only      string
 	inProcess bool
+	restart   int
 }
 
 // workload is a row of the table.
