@@ -60,6 +60,9 @@ func DurabilityOf(ctx context.Context, otherwise Durability) Durability {
 	return otherwise
 }
 
+// Durability is that of writes whose context does not say.
+func (c *Cache) Durability() Durability { return c.config.Durability }
+
 // durability is what holds for a write with this context.
 func (c *Cache) durability(ctx context.Context) Durability {
 	return DurabilityOf(ctx, c.config.Durability)

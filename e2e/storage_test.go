@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // sizedValue is the value of a key's n-th write: every third is large enough for a file,
@@ -62,7 +63,7 @@ type journal struct {
 }
 
 // write puts and deletes one key until the server is gone.
-func (j *journal) write(ctx context.Context, url, key string) {
+func (j *journal) write(ctx context.Context, t *testing.T, url, key string) {
 	c, err := pgx.Connect(ctx, url)
 	if err != nil {
 		return
@@ -70,6 +71,9 @@ func (j *journal) write(ctx context.Context, url, key string) {
 	defer c.Close(context.Background())
 	if j.always {
 		if _, err := c.Exec(ctx, "SET pgcache.durability = 'always'"); err != nil {
+			if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) {
+				t.Error(err)
+			}
 			return
 		}
 	}
@@ -124,7 +128,7 @@ func TestKillLoop(t *testing.T) {
 		}
 		var wait sync.WaitGroup
 		for i, j := range journals {
-			wait.Go(func() { j.write(context.Background(), s.url(), fmt.Sprint("k", i)) })
+			wait.Go(func() { j.write(context.Background(), t, s.url(), fmt.Sprint("k", i)) })
 		}
 		awaitWrites(t, journals, 40+10*round%7)
 		s.kill()
@@ -176,7 +180,7 @@ func TestBackup(t *testing.T) {
 	writing, stop := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	for i, j := range journals {
-		wait.Go(func() { j.write(writing, s.url(), fmt.Sprint("k", i)) })
+		wait.Go(func() { j.write(writing, t, s.url(), fmt.Sprint("k", i)) })
 	}
 	awaitWrites(t, journals, 20)
 	backup := filepath.Join(root, "backup")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"pgcache/cache"
@@ -114,7 +115,9 @@ func New(cfg Config) (*Handler, error) {
 		return nil, err
 	}
 	h.listeners = newListeners(cfg.Cache)
-	h.variables, err = variablesWith(h.serverVersion(), cfg.SessionDefaults)
+	defaults := map[string]string{"pgcache.durability": cfg.Cache.Durability().String()}
+	maps.Copy(defaults, cfg.SessionDefaults)
+	h.variables, err = variablesWith(h.serverVersion(), defaults)
 	return h, err
 }
 

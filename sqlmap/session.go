@@ -180,6 +180,9 @@ func (s *session) now() time.Time {
 
 // env is what the session gives an execution.
 func (s *session) env(ctx context.Context, e *scalar.Env) {
+	if s.settings.ownDurability {
+		ctx = cache.WithDurability(ctx, s.settings.durability)
+	}
 	e.Ctx, e.Session = ctx, s
 	e.Style = s.settings.style(s.now())
 	e.StatementTime = s.statementTime

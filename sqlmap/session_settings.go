@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"pgcache/cache"
 	"pgcache/pgwire"
 	"pgcache/sqlmap/types"
 )
@@ -37,6 +38,8 @@ type sessionSettings struct {
 	idleTimeout      time.Duration
 	idleInBlock      time.Duration
 	namespace        string
+	durability       cache.Durability
+	ownDurability    bool // it is not the server's
 	readOnly         bool
 	// ownPath is the search_path if it is not the one that sessions begin with.
 	ownPath string
@@ -257,6 +260,8 @@ func (s *sessionSettings) derive() {
 	s.statementTimeout = duration("statement_timeout")
 	s.idleTimeout, s.idleInBlock = duration("idle_session_timeout"), duration("idle_in_transaction_session_timeout")
 	s.namespace = value("pgcache.namespace")
+	s.durability, _ = cache.ParseDurability(value("pgcache.durability"))
+	s.ownDurability = value("pgcache.durability") != s.variables[s.find("pgcache.durability")].initial
 	s.readOnly = value("transaction_read_only") == "on"
 	if s.ownPath = value("search_path"); s.ownPath == s.variables[s.find("search_path")].initial {
 		s.ownPath = ""

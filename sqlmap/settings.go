@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"pgcache/cache"
 	"pgcache/pgwire"
 	"pgcache/sqlmap/catalog"
 	"pgcache/sqlmap/types"
@@ -47,6 +48,7 @@ func variables(serverVersion string) []variable {
 		{name: "IntervalStyle", initial: "postgres", isReported: true, check: oneOf("postgres"), hint: "Intervals are always shown in style postgres.", description: "How intervals are shown."},
 		{name: "is_superuser", initial: "off", isReported: true, isReadOnly: true, description: "Whether the user may do everything."},
 		{name: "max_identifier_length", initial: "63", isReadOnly: true, description: "Longest name, in bytes."},
+		{name: "pgcache.durability", initial: cache.DurabilityInterval.String(), check: oneOf("always", "interval", "off"), hint: "Available values: always, interval, off.", description: "What an acknowledged write of this session survives."},
 		{name: "pgcache.namespace", check: nil, description: "What ns is in an INSERT that does not give it; empty: it must be given."},
 		{name: "scram_iterations", initial: "4096", isReported: true, check: checkInt(1, 1<<31-1), description: "Iterations of SCRAM."},
 		{name: "search_path", initial: `"$user", public`, isReported: true, description: "Accepted; everything is in schema public."},
