@@ -167,12 +167,13 @@ func (a *insertAction) run(x *execution) (outcome, error) {
 	}
 	w := &writer{x: x, needValue: a.needValue, returning: a.returning}
 	count := int64(0)
+	defer func() { clear(x.session.rowValues) }() // they refer to the client's message
 	// Rows are evaluated and checked before the first is written, so that one that cannot
 	// be stored changes nothing.
 	rows := make([]insertRow, len(a.rows))
 	for i := range a.rows {
 		var err error
-		if rows[i], err = a.evaluate(x, a.rows[i]); err != nil {
+		if rows[i], err = a.evaluate(x, a.rows[i], x.rowValues(len(rows) == 1)); err != nil {
 			return outcome{}, err
 		}
 		if len(rows) == 1 {
@@ -182,7 +183,10 @@ func (a *insertAction) run(x *execution) (outcome, error) {
 			return outcome{}, err
 		}
 	}
-	written := map[string]struct{}{}
+	var written map[string]struct{}
+	if len(rows) > 1 {
+		written = make(map[string]struct{}, len(rows))
+	}
 	for i := range rows {
 		row := &rows[i]
 		if a.conflict == pg_query.OnConflictAction_ONCONFLICT_UPDATE && len(rows) > 1 {
@@ -213,12 +217,24 @@ type insertRow struct {
 	values scalar.Values // as excluded sees it
 }
 
-// evaluate computes a row and checks it.
-func (a *insertAction) evaluate(x *execution, row []assignment) (insertRow, error) {
-	values := make(scalar.Values, blobColumns)
+// rowValues is memory for the values of a row, all NULL. What is written at once needs it
+// no longer than the statement runs, so a single row has that of the session.
+func (x *execution) rowValues(isSingle bool) scalar.Values {
+	values := x.session.rowValues
+	if values == nil || !isSingle || !x.isAlone {
+		values = make(scalar.Values, blobColumns)
+		if isSingle && x.isAlone {
+			x.session.rowValues = values
+		}
+	}
 	for i := range values {
 		values[i] = types.Null()
 	}
+	return values
+}
+
+// evaluate computes a row into values and checks it.
+func (a *insertAction) evaluate(x *execution, row []assignment, values scalar.Values) (insertRow, error) {
 	given := uint64(0)
 	for _, s := range row {
 		given |= 1 << s.column

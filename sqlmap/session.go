@@ -29,6 +29,7 @@ type session struct {
 	// heldCursors are those WITH HOLD that the transaction has declared.
 	heldCursors []string
 
+	rowValues       scalar.Values // of an INSERT of one row
 	lifter          lifter
 	liftedStatement liftedStatement
 }
