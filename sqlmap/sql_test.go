@@ -207,9 +207,16 @@ func (w *world) runStatement(t *transcript, s *session, statement pgwire.Stateme
 func (t *transcript) columns(columns []pgwire.Column) {
 	parts := make([]string, len(columns))
 	for i, c := range columns {
-		parts[i] = c.Name + ":" + types.Lookup(types.OID(c.TypeOID)).Internal
+		parts[i] = c.Name + ":" + typeName(c.TypeOID)
 	}
 	fmt.Fprintf(t, "[%s]\n", strings.Join(parts, ", "))
+}
+
+func typeName(oid uint32) string {
+	if t := types.Lookup(types.OID(oid)); t != nil {
+		return t.Internal
+	}
+	return fmt.Sprint(oid) // one that only the catalog has
 }
 
 // prepared runs a text as Parse, Bind, Execute, Sync. A first line that begins with
@@ -229,7 +236,7 @@ func (w *world) prepared(s *session, sql string) string {
 	} else {
 		names := make([]string, len(statement.ParamOIDs()))
 		for i, oid := range statement.ParamOIDs() {
-			names[i] = types.Lookup(types.OID(oid)).Internal
+			names[i] = typeName(oid)
 		}
 		fmt.Fprintf(&t, "(%s)\n", strings.Join(names, ", "))
 		for len(params) < len(names) {
