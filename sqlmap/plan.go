@@ -62,9 +62,10 @@ type planner struct {
 	compiler scalar.Compiler
 	// declared are the parameter types that the client has given, path the schemas to look
 	// names up in.
-	declared []uint32
-	isSimple bool
-	path     []string
+	declared           []uint32
+	isSimple           bool
+	path               []string
+	hasFailedElsewhere bool // see elsewhere
 	// conditions collects what EXPLAIN shows; nil without one.
 	conditions *conditionTexts
 }
@@ -104,10 +105,13 @@ func (p *planner) plan(stmt *pg_query.Node) (*plan, error) {
 	case *pg_query.Node_SelectStmt:
 		return p.selectStatement(n.SelectStmt)
 	case *pg_query.Node_InsertStmt:
+		p.compiler.Elsewhere = p.elsewhere
 		return p.insertStatement(n.InsertStmt)
 	case *pg_query.Node_UpdateStmt:
+		p.compiler.Elsewhere = p.elsewhere
 		return p.updateStatement(n.UpdateStmt)
 	case *pg_query.Node_DeleteStmt:
+		p.compiler.Elsewhere = p.elsewhere
 		return p.deleteStatement(n.DeleteStmt)
 	case *pg_query.Node_TruncateStmt:
 		return p.truncateStatement(n.TruncateStmt)

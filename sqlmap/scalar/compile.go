@@ -11,6 +11,14 @@ import (
 
 // Compile compiles an expression. Its type may be unknown: see Coerce and Finish.
 func (c *Compiler) Compile(n *pg_query.Node) (*Expr, error) {
+	x, err := c.compile(n)
+	if err != nil && c.Elsewhere != nil && n != nil {
+		return c.Elsewhere(n, err)
+	}
+	return x, err
+}
+
+func (c *Compiler) compile(n *pg_query.Node) (*Expr, error) {
 	if n == nil {
 		return nil, Unsupported(-1, "an empty expression is", expressionHint)
 	}

@@ -98,6 +98,13 @@ func derived(t types.OID, at int32, eval evaluator, from ...*Expr) *Expr {
 	return x
 }
 
+// Foreign makes an expression that is evaluated elsewhere, perhaps differently each time.
+func Foreign(t types.OID, at int32, eval func(e *Env) (types.Value, error), from ...*Expr) *Expr {
+	x := derived(t, at, eval, from...)
+	x.isVolatile = true
+	return x
+}
+
 // Relation is a name in FROM with its columns.
 type Relation struct {
 	Schema  string // empty unless a schema may qualify the name
@@ -125,6 +132,10 @@ type Compiler struct {
 	// Rewrite may give another expression for a call, one that needs less of the row; nil:
 	// none. It may be nil.
 	Rewrite func(function string, args []*Expr) *Expr
+
+	// Elsewhere may compile an expression that this package does not; cause is why. It may
+	// be nil.
+	Elsewhere func(n *pg_query.Node, cause error) (*Expr, error)
 
 	// Used collects, by relation, which of the first 64 columns were named.
 	Used [2]uint64
@@ -191,6 +202,22 @@ func (p *Params) OIDs() ([]uint32, error) {
 		oids[i] = uint32(t)
 	}
 	return oids, nil
+}
+
+// Known are the types of the parameters so far; 0 for those that are to be inferred.
+func (p *Params) Known() []uint32 {
+	oids := make([]uint32, len(p.types))
+	for i, t := range p.types {
+		oids[i] = uint32(t)
+	}
+	return oids
+}
+
+// Learn gives parameter n, counted from 1, its type, unless it has one.
+func (p *Params) Learn(n int, t types.OID) {
+	if p.types[n-1] == 0 {
+		p.types[n-1] = t
+	}
 }
 
 // Len is how many parameters there are.

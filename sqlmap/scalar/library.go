@@ -314,7 +314,7 @@ func otherFunction(name string) []Function {
 			id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 			return types.OfBytes(id), nil
 		}}}
-	case "jsonb_build_object":
+	case "jsonb_build_object": // of texts, which is what metadata holds
 		return []Function{{Name: name, Args: []types.OID{types.TextArray}, IsVariadic: true, Returns: types.JSONB, OnNull: true,
 			Call: func(_ *Env, args []types.Value) (types.Value, error) { return buildObject(args[0].Elems) }}}
 	}
