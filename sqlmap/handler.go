@@ -26,10 +26,13 @@ type Config struct {
 	Settings []SettingRow
 	Limits   Limits
 	// QueryLimits bound what one SELECT over the relations may use.
-	QueryLimits query.Limits
+	QueryLimits QueryLimits
 	Now         func() time.Time // time.Now
 	Logger      *slog.Logger     // discards
 }
+
+// QueryLimits bound what one query may use. Zero fields take the default.
+type QueryLimits = query.Limits
 
 // SettingRow is one row of cache_settings.
 type SettingRow struct{ Name, Value, Unit, Source, Description string }

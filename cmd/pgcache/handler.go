@@ -25,6 +25,8 @@ func newServer(s *settings, store *cache.Cache, started time.Time, logger *slog.
 		Version:   buildVersion(),
 		StartTime: started,
 		Settings:  settingRows(s),
+		QueryLimits: sqlmap.QueryLimits{RowsMax: int64(s.MaxQueryRows), BytesMax: int64(s.MaxQueryBytes), WorkMax: int64(s.MaxQueryWork),
+			TimeMax: s.MaxQueryTime},
 		SessionDefaults: map[string]string{
 			"statement_timeout":                   milliseconds(s.StatementTimeout),
 			"idle_session_timeout":                milliseconds(s.IdleTimeout),

@@ -110,6 +110,10 @@ max-portals: 12
 max-portal-bytes: 3MiB
 max-notifications: 13
 max-notification-bytes: 4MiB
+max-query-rows: 14000
+max-query-bytes: 5MiB
+max-query-work: 150000
+max-query-time: 7s
 authentication-timeout: 1s
 statement-timeout: 2s
 idle-session-timeout: 3s
@@ -130,6 +134,7 @@ log-format: json
 		"reserved_connections": "1", "max_unauthenticated_connections": "7", "max_connections_per_user": "8", "max_connections_per_address": "9",
 		"max_message_bytes": "1048576", "max_parameters": "10", "max_prepared_statements": "11", "max_prepared_statement_bytes": "2097152",
 		"max_portals": "12", "max_portal_bytes": "3145728", "max_notifications": "13", "max_notification_bytes": "4194304",
+		"max_query_rows": "14000", "max_query_bytes": "5242880", "max_query_work": "150000", "max_query_time": "7000",
 		"authentication_timeout": "1000", "statement_timeout": "2000", "idle_session_timeout": "3000",
 		"idle_in_transaction_session_timeout": "4000", "write_timeout": "5000", "tcp_keepalive": "6000",
 		"data_dir": "/somewhere", "l1_bytes": "1073741824", "l2_bytes": "8589934592", "l1_policy": "sieve",

@@ -30,6 +30,11 @@ type wireSettings struct {
 	MaxNotifications    int      `name:"max-notifications" default:"10000" unit:"" help:"Most notifications that wait for a client."`
 	MaxNotificationSize byteSize `name:"max-notification-bytes" default:"4MiB" placeholder:"SIZE" unit:"bytes" help:"Memory for the notifications that wait for a client."`
 
+	MaxQueryRows  int           `name:"max-query-rows" default:"2000000" unit:"" help:"Most rows that a SELECT over the relations may keep in memory, to join, group or sort them."`
+	MaxQueryBytes byteSize      `name:"max-query-bytes" default:"128MiB" placeholder:"SIZE" unit:"bytes" help:"Memory for the rows that a SELECT keeps."`
+	MaxQueryWork  int           `name:"max-query-work" default:"200000000" unit:"" help:"Most rows that the steps of a SELECT may handle together."`
+	MaxQueryTime  time.Duration `name:"max-query-time" default:"1m" unit:"ms" help:"How long a SELECT over the relations may compute."`
+
 	AuthTimeout       time.Duration `name:"authentication-timeout" default:"1m" unit:"ms" help:"How long a client may take to log in."`
 	StatementTimeout  time.Duration `name:"statement-timeout" default:"0s" unit:"ms" help:"How long a statement may run, unless the session sets statement_timeout. 0: for ever."`
 	IdleTimeout       time.Duration `name:"idle-session-timeout" default:"0s" unit:"ms" help:"How long a client may be idle, unless the session sets idle_session_timeout. 0: for ever."`
@@ -56,6 +61,9 @@ func (s *settings) checkWire() error {
 		{"max-portal-bytes", int64(s.MaxPortalBytes), 1 << 10, 1 << 40},
 		{"max-notifications", int64(s.MaxNotifications), 1, 1_000_000},
 		{"max-notification-bytes", int64(s.MaxNotificationSize), 1 << 14, 1 << 30},
+		{"max-query-rows", int64(s.MaxQueryRows), 1000, 1_000_000_000},
+		{"max-query-bytes", int64(s.MaxQueryBytes), 1 << 20, 1 << 40},
+		{"max-query-work", int64(s.MaxQueryWork), 100_000, 1_000_000_000_000},
 	} {
 		if c.value < c.low || c.value > c.top {
 			return usagef("%s is %d: write a number from %d to %d", c.name, c.value, c.low, c.top)
@@ -66,6 +74,7 @@ func (s *settings) checkWire() error {
 		value, low time.Duration
 	}{
 		{"authentication-timeout", s.AuthTimeout, time.Second},
+		{"max-query-time", s.MaxQueryTime, 10 * time.Millisecond},
 		{"statement-timeout", s.StatementTimeout, 0},
 		{"idle-session-timeout", s.IdleTimeout, 0},
 		{"idle-in-transaction-session-timeout", s.IdleInTransaction, 0},

@@ -70,10 +70,10 @@ func (b *budget) check() error {
 		return err
 	}
 	if b.work > b.limits.WorkMax {
-		return exceeded(pgwire.CodeProgramLimitExceeded, "query_work_max", "the statement handled more than %d rows", b.limits.WorkMax)
+		return exceeded(pgwire.CodeProgramLimitExceeded, "max_query_work", "the statement handled more than %d rows", b.limits.WorkMax)
 	}
 	if b.used = b.now().Sub(b.began); b.used > b.limits.TimeMax {
-		return exceeded(pgwire.CodeQueryCanceled, "query_time_max", "the statement computed for more than %v", b.limits.TimeMax)
+		return exceeded(pgwire.CodeQueryCanceled, "max_query_time", "the statement computed for more than %v", b.limits.TimeMax)
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (b *budget) check() error {
 func (b *budget) keep(bytes int64) error {
 	b.rows++
 	if b.rows > b.limits.RowsMax {
-		return exceeded(pgwire.CodeProgramLimitExceeded, "query_rows_max", "the statement kept more than %d rows in memory", b.limits.RowsMax)
+		return exceeded(pgwire.CodeProgramLimitExceeded, "max_query_rows", "the statement kept more than %d rows in memory", b.limits.RowsMax)
 	}
 	return b.charge(bytes)
 }
@@ -90,7 +90,7 @@ func (b *budget) keep(bytes int64) error {
 func (b *budget) charge(bytes int64) error {
 	b.bytes += bytes
 	if b.bytes > b.limits.BytesMax {
-		return exceeded(pgwire.CodeProgramLimitExceeded, "query_bytes_max", "the statement kept more than %d bytes in memory", b.limits.BytesMax)
+		return exceeded(pgwire.CodeProgramLimitExceeded, "max_query_bytes", "the statement kept more than %d bytes in memory", b.limits.BytesMax)
 	}
 	return nil
 }
