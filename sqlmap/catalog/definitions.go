@@ -97,7 +97,8 @@ func quotedList(numbers types.Value, names map[int64]string) string {
 }
 
 // IndexDefinition is the CREATE INDEX of an index, or the name of one of its columns.
-func (c *Catalog) IndexDefinition(env *schema.Env, oid types.OID, column int64) (string, bool, error) {
+// A pretty one names the schema of the table only where it must.
+func (c *Catalog) IndexDefinition(env *schema.Env, oid types.OID, column int64, isPretty bool) (string, bool, error) {
 	found, err := c.Find(env, "pg_index", "indexrelid", oidOf(oid))
 	if err != nil || len(found) == 0 {
 		return "", false, err
@@ -125,7 +126,9 @@ func (c *Catalog) IndexDefinition(env *schema.Env, oid types.OID, column int64) 
 	relation := c.relations().byOID[index.OID("indrelid")]
 	on := fmt.Sprint(index.OID("indrelid"))
 	if relation != nil {
-		on = QuoteIdentifier(relation.Schema) + "." + QuoteIdentifier(relation.Name)
+		if on = QuoteIdentifier(relation.Schema) + "." + QuoteIdentifier(relation.Name); isPretty {
+			on, _ = c.Names(env.Session.SearchPath()).Show(types.RegClass, relation.OID)
+		}
 	}
 	return "CREATE " + unique + "INDEX " + QuoteIdentifier(class.Text("relname")) + " ON " + on + " USING " + c.accessMethod(class.OID("relam")) +
 		" (" + quotedList(keys, names) + ")", true, nil
@@ -235,6 +238,9 @@ func (c *Catalog) FunctionDefinition(f *schema.Function, path []string) string {
 		kind, returns = "PROCEDURE", ""
 	}
 	attributes := map[byte]string{'i': " IMMUTABLE", 's': " STABLE"}[f.Volatility]
+	if f.Schema == System {
+		attributes += " PARALLEL SAFE"
+	}
 	if f.IsStrict {
 		attributes += " STRICT"
 	}

@@ -311,6 +311,22 @@ func defaultsText(f *schema.Function) string {
 	return strings.Join(parts, ", ")
 }
 
+// roles are the users that pgcache knows of: those of Config, or the one who asks.
+func (c *Catalog) roles(env *schema.Env) ([]Row, error) {
+	if rows := c.config.Rows["pg_authid"]; rows != nil {
+		return rows(env)
+	}
+	user := env.Session.User()
+	if user == Owner {
+		return nil, nil
+	}
+	return []Row{{"oid": oidOf(sessionUserOID), "rolname": text(user), "rolsuper": boolean(true), "rolinherit": boolean(true), "rolcreaterole": boolean(true),
+		"rolcreatedb": boolean(true), "rolcanlogin": boolean(true), "rolconnlimit": integer(-1)}}, nil
+}
+
+// sessionUserOID is the role of a user who is not the owner.
+const sessionUserOID = FirstOID - 1
+
 // databases is the one database there is: whatever name a client connects with.
 func databases(env *schema.Env) []Row {
 	return []Row{{"oid": oidOf(DatabaseOID), "datname": text(env.Session.Database()), "datdba": oidOf(OwnerOID), "encoding": integer(6), "datlocprovider": char('c'),

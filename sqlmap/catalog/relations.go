@@ -91,6 +91,8 @@ func (c *Catalog) liveRows(name string) Rows {
 	switch name {
 	case "pg_class":
 		return func(*schema.Env) ([]Row, error) { return c.ownClasses(), nil }
+	case "pg_authid":
+		return c.roles
 	case "pg_database":
 		return func(env *schema.Env) ([]Row, error) { return databases(env), nil }
 	}
@@ -112,7 +114,7 @@ func isEmptyHere(name string) bool {
 		"pg_stat_progress_analyze", "pg_stat_progress_basebackup", "pg_stat_progress_cluster", "pg_stat_progress_copy",
 		"pg_stat_progress_create_index", "pg_stat_progress_vacuum", "pg_stat_subscription", "pg_stat_subscription_stats",
 		"pg_stat_replication_slots", "pg_stat_recovery_prefetch", "pg_stat_user_functions", "pg_stat_xact_user_functions",
-		"pg_stat_gssapi", "pg_stat_ssl", "pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings", "pg_shmem_allocations",
+		"pg_stat_ssl", "pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings", "pg_shmem_allocations",
 		"pg_backend_memory_contexts", "pg_config", "pg_stat_io", "pg_stat_slru", "pg_wait_events", "pg_rules", "pg_policies",
 		"pg_publication_tables", "pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_user_mappings", "pg_statio_all_sequences",
 		"pg_statio_sys_sequences", "pg_statio_user_sequences", "pg_settings", "pg_stat_activity",

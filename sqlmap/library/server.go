@@ -141,22 +141,29 @@ func fixed() []implementation {
 		constant("pg_stat_reset_single_table_counters(oid)", value{}), constant("pg_stat_reset()", value{}),
 		constant("pg_relation_is_publishable(regclass)", boolean(false)),
 		pure("pg_encoding_to_char(int4)", func(a []value) (value, error) {
-			const utf8, sqlASCII = 6, 0
-			switch a[0].Int {
-			case utf8:
-				return text("UTF8"), nil
-			case sqlASCII:
-				return text("SQL_ASCII"), nil
+			names := encodingNames()
+			if a[0].Int < 0 || a[0].Int >= int64(len(names)) {
+				return text(""), nil
 			}
-			return text(""), nil
+			return text(names[a[0].Int]), nil
 		}),
 		pure("pg_char_to_encoding(name)", func(a []value) (value, error) {
-			if s := strings.ToUpper(strings.ReplaceAll(a[0].Text(), "-", "")); s == "UTF8" || s == "UNICODE" {
-				return number(6), nil
+			wanted := strings.NewReplacer("-", "", "_", "").Replace(strings.ToUpper(a[0].Text()))
+			for i, name := range encodingNames() {
+				if strings.ReplaceAll(name, "_", "") == wanted || name == "UTF8" && wanted == "UNICODE" {
+					return number(int64(i)), nil
+				}
 			}
 			return number(-1), nil
 		}),
 	}
+}
+
+// encodingNames are PostgreSQL's encodings by number. The one of pgcache is UTF8.
+func encodingNames() []string {
+	return strings.Fields(`SQL_ASCII EUC_JP EUC_CN EUC_KR EUC_TW EUC_JIS_2004 UTF8 MULE_INTERNAL LATIN1 LATIN2 LATIN3 LATIN4 LATIN5 LATIN6
+		LATIN7 LATIN8 LATIN9 LATIN10 WIN1256 WIN1258 WIN866 WIN874 KOI8R WIN1251 WIN1252 ISO_8859_5 ISO_8859_6 ISO_8859_7 ISO_8859_8
+		WIN1250 WIN1253 WIN1254 WIN1255 WIN1257 KOI8U SJIS BIG5 GBK UHC GB18030 JOHAB SHIFT_JIS_2004`)
 }
 
 // updatability tells what may be written: blob and the quotas of namespaces.

@@ -163,10 +163,10 @@ func definitions() []implementation {
 	return append(out,
 		viewDefinition("pg_get_viewdef(oid,int4)"), viewDefinition("pg_get_viewdef(text)"), viewDefinition("pg_get_viewdef(text,bool)"),
 		about("pg_get_indexdef(oid)", func(c *schema.Call, oid types.OID, _ []value) (string, bool, error) {
-			return world(c).IndexDefinition(c.Env, oid, 0)
+			return world(c).IndexDefinition(c.Env, oid, 0, false)
 		}),
 		about("pg_get_indexdef(oid,int4,bool)", func(c *schema.Call, oid types.OID, a []value) (string, bool, error) {
-			return world(c).IndexDefinition(c.Env, oid, a[1].Int)
+			return world(c).IndexDefinition(c.Env, oid, a[1].Int, a[2].IsTrue())
 		}),
 		about("pg_get_partkeydef(oid)", nothing), about("pg_get_partition_constraintdef(oid)", nothing),
 		about("pg_get_statisticsobjdef(oid)", nothing), about("pg_get_statisticsobjdef_columns(oid)", nothing),
