@@ -8,7 +8,7 @@ LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
 UNIT = $(shell $(GO) list ./... 2>/dev/null | grep -v '/e2e')
 
 .NOTPARALLEL:
-.PHONY: help run build test deps lint unit race e2e conformance fuzz-smoke stress bench bench-traces soak bench-connections clean
+.PHONY: help run build test deps lint unit race e2e conformance compat fuzz-smoke stress bench bench-traces soak bench-connections clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ e2e: deps ## the built server driven by psql, pgx, psycopg and node-postgres; re
 
 conformance: deps ## wire transcripts against pgcache and against a real PostgreSQL
 	$(GO) test -count=1 -v -run '^TestWire' ./e2e
+
+compat: build ## statements of clients (CORPUS=folder) against pgcache and, if installed, PostgreSQL: a table
+	$(GO) run ./e2e/compat -server bin/pgcache -corpus $(or $(CORPUS),testdata/clients) $(COMPATFLAGS)
 
 fuzz-smoke: ## every fuzz target for a few seconds
 	scripts/fuzz-smoke.sh

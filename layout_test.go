@@ -49,6 +49,7 @@ var rooms = map[string][]string{
 		"github.com/alecthomas/kong", "gopkg.in/yaml.v3", "github.com/dustin/go-humanize"},
 	"e2e":              {"pgcache/e2e/realpostgres", "pgcache/e2e/nearcache", "github.com/jackc/pgx/v5/..."},
 	"e2e/realpostgres": {},
+	"e2e/compat":       {"pgcache/e2e/realpostgres", "github.com/jackc/pgx/v5/..."},
 	"e2e/soak":         {"github.com/jackc/pgx/v5/pgproto3"},
 	"e2e/nearcache":    {"github.com/jackc/pgx/v5/..."},
 	"e2e/bench":        {"pgcache/e2e/realpostgres", "pgcache/pgwire/...", "github.com/jackc/pgx/v5/..."},

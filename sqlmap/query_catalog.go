@@ -30,14 +30,12 @@ var ownRelations = []struct {
 
 // serverFunctions are those of PostgreSQL's functions that ask the session or the server.
 var serverFunctions = []string{
-	"version", "current_database", "current_user", "session_user", "current_schema", "pg_backend_pid", "pg_is_in_recovery",
-	"pg_postmaster_start_time", "getdatabaseencoding", "pg_client_encoding", "pg_advisory_unlock_all", "current_setting",
-	"set_config", "pg_listening_channels", "pg_notify", "pg_cancel_backend", "pg_terminate_backend", "pg_notification_queue_usage",
+	"version", "pg_postmaster_start_time", "pg_advisory_unlock_all", "set_config", "pg_notify", "pg_cancel_backend", "pg_terminate_backend",
 }
 
 func newCatalog() (*catalog.Catalog, error) {
 	config := catalog.Config{Library: library.All(), Rows: map[string]catalog.Rows{
-		"pg_settings": settingRows, "pg_stat_activity": backendRows,
+		"pg_settings": settingRows, "pg_stat_activity": backendRows, "pg_stat_ssl": tlsRows,
 	}}
 	for _, own := range ownRelations {
 		config.Relations = append(config.Relations, describeRelation(own.name, own.comment, own.key))
@@ -52,6 +50,7 @@ func newCatalog() (*catalog.Catalog, error) {
 			config.Library = append(config.Library, implementationOf(f))
 		}
 	}
+	config.Library = append(config.Library, listeningChannels())
 	return catalog.New(config)
 }
 
@@ -77,6 +76,7 @@ func describeRelation(name, comment string, key int) catalog.Relation {
 			return rows, nil
 		})
 	}
+	measure(&r)
 	r.NotNull = make([]bool, len(r.Columns))
 	for i := range key {
 		r.Key, r.NotNull[i] = append(r.Key, i), true
@@ -126,13 +126,6 @@ func implementationOf(f scalar.Function) schema.Implementation {
 	}
 	run := code(f)
 	out := schema.Implementation{Signature: fmt.Sprintf("%s(%s)", f.Name, strings.Join(args, ","))}
-	if f.Name == "pg_listening_channels" {
-		out.Rows = func(c *schema.Call, args []types.Value) (schema.Iterator, error) {
-			v, err := run(c, args)
-			return schema.Each(v.Elems), err
-		}
-		return out
-	}
 	out.Call = run
 	return out
 }
@@ -174,7 +167,7 @@ func settingRows(env *schema.Env) ([]catalog.Row, error) {
 		rows = append(rows, row)
 	}
 	for _, setting := range s.handler.config.Settings {
-		row := catalog.Row{"name": text("pgcache." + setting.Name), "setting": text(setting.Value), "category": text("pgcache"), "short_desc": text(setting.Description),
+		row := catalog.Row{"name": text(ownSettingPrefix + setting.Name), "setting": text(setting.Value), "category": text("pgcache"), "short_desc": text(setting.Description),
 			"context": text("postmaster"), "vartype": text("string"), "source": text(setting.Source)}
 		if setting.Unit != "" {
 			row["unit"] = text(setting.Unit)

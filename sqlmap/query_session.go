@@ -20,7 +20,10 @@ func (q *querySession) Database() string     { return q.session.info.Database }
 func (q *querySession) ProcessID() uint32    { return uint32(q.session.info.ProcessID) }
 func (q *querySession) SearchPath() []string { return q.path }
 func (q *querySession) Setting(name string) (string, bool) {
-	return q.session.settings.get(name)
+	if value, ok := q.session.settings.get(name); ok {
+		return value, true
+	}
+	return q.session.handler.ownSetting(name)
 }
 
 var _ schema.Session = (*querySession)(nil)

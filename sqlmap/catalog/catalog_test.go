@@ -16,7 +16,7 @@ func thing(t testing.TB) *Catalog {
 	t.Helper()
 	c, err := New(Config{
 		Relations: []Relation{{Relation: schema.Relation{Name: "thing", Columns: []schema.Column{{Name: "ns", Type: types.Text}, {Name: "n", Type: types.Int8}}, Key: []int{0}},
-			Comment: "a thing", NotNull: []bool{true, false}, Count: func() int64 { return 7 }}},
+			Comment: "a thing", NotNull: []bool{true, false}, Count: func(*schema.Env) int64 { return 7 }}},
 		Functions: []*schema.Function{{Name: "act", Kind: 'f', Args: []types.OID{types.Text, types.Int4}, ArgNames: []string{"ns", "n"},
 			Defaults: []types.Value{types.OfInt(5)}, Returns: types.Int8, Volatility: 'v'}},
 	})

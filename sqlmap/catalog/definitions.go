@@ -263,12 +263,12 @@ func (c *Catalog) Description(env *schema.Env, class, oid types.OID, column int6
 }
 
 // Size is how many bytes a relation takes; 0 for what has none.
-func (c *Catalog) Size(oid types.OID) (bytes int64, exists bool) {
+func (c *Catalog) Size(env *schema.Env, oid types.OID) (bytes int64, exists bool) {
 	for i := range c.config.Relations {
 		r := &c.config.Relations[i]
 		switch {
 		case r.OID == oid && r.Bytes != nil:
-			return r.Bytes(), true
+			return r.Bytes(env), true
 		case r.OID == oid, r.indexOID() == oid:
 			return 0, true
 		}
@@ -286,11 +286,11 @@ func (c *Catalog) hasClass(oid types.OID) bool {
 }
 
 // DatabaseSize is the sum of the sizes of all relations.
-func (c *Catalog) DatabaseSize() int64 {
+func (c *Catalog) DatabaseSize(env *schema.Env) int64 {
 	n := int64(0)
 	for i := range c.config.Relations {
 		if r := &c.config.Relations[i]; r.Bytes != nil {
-			n += r.Bytes()
+			n += r.Bytes(env)
 		}
 	}
 	return n

@@ -17,9 +17,9 @@ type Relation struct {
 	// NotNull are the columns that are never NULL.
 	NotNull []bool
 	// Count is how many rows there are; nil: unknown.
-	Count func() int64
+	Count func(env *schema.Env) int64
 	// Bytes is how much room they take; nil: none.
-	Bytes func() int64
+	Bytes func(env *schema.Env) int64
 }
 
 // OIDs of pgcache's own objects: a block for each relation, in the order of Config, which
@@ -224,13 +224,13 @@ func (r *Relation) describeKey(add func(string, Row)) {
 
 // ownClasses are the rows of pg_class about pgcache's relations, with how many rows they
 // have now.
-func (c *Catalog) ownClasses() []Row {
+func (c *Catalog) ownClasses(env *schema.Env) []Row {
 	var rows []Row
 	for i := range c.config.Relations {
 		r := &c.config.Relations[i]
 		tuples := -1.0
 		if r.Count != nil {
-			tuples = float64(r.Count())
+			tuples = float64(r.Count(env))
 		}
 		row := Row{"oid": oidOf(r.OID), "relname": text(r.Name), "relnamespace": oidOf(PublicOID), "reltype": oidOf(r.RowType),
 			"relowner": oidOf(OwnerOID), "reltuples": types.OfFloat(tuples), "relpersistence": char('p'), "relkind": char(r.kind()),

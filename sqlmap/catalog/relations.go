@@ -77,6 +77,7 @@ func (c *Catalog) attachSource(x *relationIndex, relation *schema.Relation) {
 		}
 		s.positions = append(s.positions, at)
 	}
+	relation.Former = formerNames(relation.Name)
 	s.indexes = make([]index, len(relation.Columns))
 	for i := range relation.Columns {
 		if isIndexable(relation.Columns[i].Type) {
@@ -86,11 +87,23 @@ func (c *Catalog) attachSource(x *relationIndex, relation *schema.Relation) {
 	relation.Source = s
 }
 
+// formerNames are the names that columns of a table had in PostgreSQL 15 and 16: psql of
+// those versions asks for them whatever the server's version.
+func formerNames(table string) map[string]string {
+	switch table {
+	case "pg_database":
+		return map[string]string{"daticulocale": "datlocale"}
+	case "pg_collation":
+		return map[string]string{"colliculocale": "colllocale"}
+	}
+	return nil
+}
+
 // liveRows are those that are made when a table is read.
 func (c *Catalog) liveRows(name string) Rows {
 	switch name {
 	case "pg_class":
-		return func(*schema.Env) ([]Row, error) { return c.ownClasses(), nil }
+		return func(env *schema.Env) ([]Row, error) { return c.ownClasses(env), nil }
 	case "pg_authid":
 		return c.roles
 	case "pg_database":
@@ -114,7 +127,7 @@ func isEmptyHere(name string) bool {
 		"pg_stat_progress_analyze", "pg_stat_progress_basebackup", "pg_stat_progress_cluster", "pg_stat_progress_copy",
 		"pg_stat_progress_create_index", "pg_stat_progress_vacuum", "pg_stat_subscription", "pg_stat_subscription_stats",
 		"pg_stat_replication_slots", "pg_stat_recovery_prefetch", "pg_stat_user_functions", "pg_stat_xact_user_functions",
-		"pg_stat_ssl", "pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings", "pg_shmem_allocations",
+		"pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings", "pg_shmem_allocations",
 		"pg_backend_memory_contexts", "pg_config", "pg_stat_io", "pg_stat_slru", "pg_wait_events", "pg_rules", "pg_policies",
 		"pg_publication_tables", "pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_user_mappings", "pg_statio_all_sequences",
 		"pg_statio_sys_sequences", "pg_statio_user_sequences", "pg_settings", "pg_stat_activity",

@@ -89,10 +89,16 @@ func bounded(b []byte) (value, error) {
 	return types.OfBytes(b), nil
 }
 
-// argumentType is the actual type of an argument.
+// argumentType is the actual type of an argument; of a domain, what it is over.
 func argumentType(c *schema.Call, i int) types.OID {
-	if i < len(c.Types) {
-		return c.Types[i]
+	if i >= len(c.Types) {
+		return types.Text
 	}
-	return types.Text
+	t := c.Types[i]
+	if types.Lookup(t) == nil && c.Catalog != nil {
+		if described := c.Catalog.Type(t); described != nil && described.Kind == 'd' {
+			return described.Base
+		}
+	}
+	return t
 }

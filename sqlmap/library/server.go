@@ -13,8 +13,8 @@ import (
 
 // sizes tell how much room things take.
 func sizes() []implementation {
-	relation := func(_ *schema.Call, oid types.OID, w *catalog.Catalog) (value, error) {
-		n, ok := w.Size(oid)
+	relation := func(c *schema.Call, oid types.OID) (value, error) {
+		n, ok := world(c).Size(c.Env, oid)
 		if !ok {
 			return null()
 		}
@@ -22,11 +22,11 @@ func sizes() []implementation {
 	}
 	var out []implementation
 	for _, signature := range []string{"pg_relation_size(regclass)", "pg_table_size(regclass)", "pg_total_relation_size(regclass)"} {
-		out = append(out, call(signature, func(c *schema.Call, a []value) (value, error) { return relation(c, types.OID(a[0].Int), world(c)) }))
+		out = append(out, call(signature, func(c *schema.Call, a []value) (value, error) { return relation(c, types.OID(a[0].Int)) }))
 	}
-	database := func(c *schema.Call, _ []value) (value, error) { return number(world(c).DatabaseSize()), nil }
+	database := func(c *schema.Call, _ []value) (value, error) { return number(world(c).DatabaseSize(c.Env)), nil }
 	return append(out,
-		call("pg_relation_size(regclass,text)", func(c *schema.Call, a []value) (value, error) { return relation(c, types.OID(a[0].Int), world(c)) }),
+		call("pg_relation_size(regclass,text)", func(c *schema.Call, a []value) (value, error) { return relation(c, types.OID(a[0].Int)) }),
 		constant("pg_indexes_size(regclass)", number(0)),
 		call("pg_database_size(oid)", database), call("pg_database_size(name)", database),
 		call("pg_tablespace_size(oid)", database), call("pg_tablespace_size(name)", database),

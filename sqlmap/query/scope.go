@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
@@ -290,9 +291,23 @@ func (a *analyzer) qualified(names []string, at int32) (expr, error) {
 	if e := a.systemColumnOf(a.scopeAt(level), item, level, name, at); e != nil {
 		return e, nil
 	}
+	if now := a.scopeAt(level).formerName(item, name); now != "" {
+		return a.qualified(append(slices.Clone(relation), now), at)
+	}
 	e := errorAt(at, pgwire.CodeUndefinedColumn, "column %s.%s does not exist", item.alias, name)
 	e.Hint = a.nearest(name, item.alias)
 	return nil, e
+}
+
+// formerName is what a column is called today that had another name before.
+func (s *scope) formerName(item *scopeItem, name string) string {
+	if item.rng < 0 {
+		return ""
+	}
+	if r := s.block.ranges[item.rng].relation; r != nil {
+		return r.Former[name]
+	}
+	return ""
 }
 
 func (a *analyzer) missingFrom(name string, at int32) error {

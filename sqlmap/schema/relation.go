@@ -13,6 +13,9 @@ type Relation struct {
 	Key []int
 	// Lookup are columns by which the source finds rows without reading all of them.
 	Lookup []int
+	// Former are the names that columns had in earlier versions of PostgreSQL, whose
+	// clients still ask for them, and the names they have now.
+	Former map[string]string
 	// Rows is about how many rows there are, for ordering joins; 0: unknown.
 	Rows int64
 

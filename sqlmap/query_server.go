@@ -1,0 +1,68 @@
+package sqlmap
+
+import (
+	"strings"
+
+	"pgcache/sqlmap/catalog"
+	"pgcache/sqlmap/schema"
+	"pgcache/sqlmap/types"
+)
+
+// listeningChannels is pg_listening_channels().
+func listeningChannels() schema.Implementation {
+	return schema.Implementation{Signature: "pg_listening_channels()", Rows: func(c *schema.Call, _ []types.Value) (schema.Iterator, error) {
+		return schema.Each(types.OfTexts(sessionOf(c.Env).listening.channels).Elems), nil
+	}}
+}
+
+// tlsRows are the rows of pg_stat_ssl.
+func tlsRows(env *schema.Env) ([]catalog.Row, error) {
+	s := sessionOf(env)
+	if s.info.Backends == nil {
+		return nil, nil
+	}
+	var rows []catalog.Row
+	for _, a := range s.info.Backends.Activity() {
+		if !s.grants.isAdmin() && a.User != s.info.User {
+			continue // as in PostgreSQL, others' sessions are not shown
+		}
+		rows = append(rows, catalog.Row{"pid": types.OfInt(int64(int32(a.ProcessID))), "ssl": types.OfBool(a.IsTLS)})
+	}
+	return rows, nil
+}
+
+// ownSettingPrefix is before the server's own settings among the run-time parameters.
+const ownSettingPrefix = "pgcache."
+
+// ownSetting is the value of a setting of the server.
+func (h *Handler) ownSetting(name string) (string, bool) {
+	name, ok := strings.CutPrefix(name, ownSettingPrefix)
+	if !ok {
+		return "", false
+	}
+	for _, s := range h.config.Settings {
+		if s.Name == name {
+			return s.Value, true
+		}
+	}
+	return "", false
+}
+
+// measure says how many rows a relation has and how much room they take, where that costs
+// nothing to know.
+func measure(r *catalog.Relation) {
+	switch r.Name {
+	case "blob", "cache_entries":
+		r.Count = func(env *schema.Env) int64 { return sessionOf(env).handler.cache.Stats().Entries }
+	case "cache_namespaces":
+		r.Count = func(env *schema.Env) int64 { return sessionOf(env).handler.cache.Stats().Namespaces }
+	case "cache_stats":
+		r.Count = func(*schema.Env) int64 { return 1 }
+	}
+	if r.Name == "blob" {
+		r.Bytes = func(env *schema.Env) int64 {
+			s := sessionOf(env).handler.cache.Stats()
+			return s.L1BytesInUse + s.Tier.BytesInUse
+		}
+	}
+}
