@@ -77,6 +77,9 @@ func checkClauses(s *pg_query.SelectStmt) error {
 func (a *analyzer) plainSelect(b *block, s *pg_query.SelectStmt, keepUnknown bool) error {
 	scope := a.scope
 	scope.windowDefs = nil
+	if len(s.GroupClause) > 0 {
+		s = a.groupedSet(s)
+	}
 	if err := a.from(b, s.FromClause); err != nil {
 		return err
 	}
