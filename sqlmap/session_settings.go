@@ -34,6 +34,7 @@ type sessionSettings struct {
 	// Derived from values.
 	location         *time.Location
 	byteaEscape      bool
+	intervalStyle    types.IntervalStyle
 	statementTimeout time.Duration
 	idleTimeout      time.Duration
 	idleInBlock      time.Duration
@@ -253,6 +254,7 @@ func (s *sessionSettings) derive() {
 		s.location = loc
 	}
 	s.byteaEscape = value("bytea_output") == "escape"
+	s.intervalStyle = types.IntervalStyle(slices.Index(intervalStyles, value("IntervalStyle")))
 	duration := func(name string) time.Duration {
 		ms, _ := strconv.ParseInt(value(name), 10, 64)
 		return time.Duration(ms) * time.Millisecond
@@ -279,7 +281,7 @@ func (s *sessionSettings) isReadOnly() bool {
 
 // style is what settings change of texts; now is when the transaction began.
 func (s *sessionSettings) style(now time.Time) types.Style {
-	return types.Style{ByteaEscape: s.byteaEscape, Location: s.location, Now: now}
+	return types.Style{ByteaEscape: s.byteaEscape, Interval: s.intervalStyle, Location: s.location, Now: now}
 }
 
 // report calls f for the reported parameters whose values changed since the last call.

@@ -334,3 +334,17 @@ func TestDeclaredTypes(t *testing.T) {
 		}
 	}
 }
+
+// TestVoidParameterIsNoArgument: pgJDBC's {? = call f(?)}.
+func TestVoidParameterIsNoArgument(t *testing.T) {
+	s := newWorld(t, nil).session("main")
+	for _, sql := range []string{"SELECT * FROM invalidate_key($1, $2, $3)", "SELECT count(*) FROM generate_series($1, $2, $3)"} {
+		oids := []uint32{uint32(types.Void), uint32(types.Text), uint32(types.Text)}
+		if strings.Contains(sql, "generate") {
+			oids = []uint32{uint32(types.Void), uint32(types.Int4), uint32(types.Int4)}
+		}
+		if _, err := s.Prepare(context.Background(), sql, oids); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+}

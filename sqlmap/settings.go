@@ -28,6 +28,9 @@ type variable struct {
 	hint string
 }
 
+// intervalStyles are the values of IntervalStyle, in the order of types.IntervalStyle.
+var intervalStyles = []string{"postgres", "postgres_verbose", "sql_standard", "iso_8601"}
+
 // variables is the table of all run-time parameters, sorted by lower-case name. Those
 // that change nothing here are accepted because clients set them.
 func variables(serverVersion string) []variable {
@@ -45,7 +48,7 @@ func variables(serverVersion string) []variable {
 		{name: "idle_session_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long the client may be idle outside of a transaction block; 0: for ever."},
 		{name: "in_hot_standby", initial: "off", isReported: true, isReadOnly: true, description: "Whether this server is a standby."},
 		{name: "integer_datetimes", initial: "on", isReported: true, isReadOnly: true, description: "Times are integers in binary."},
-		{name: "IntervalStyle", initial: "postgres", isReported: true, check: oneOf("postgres"), hint: "Intervals are always shown in style postgres.", description: "How intervals are shown."},
+		{name: "IntervalStyle", initial: "postgres", isReported: true, check: oneOf(intervalStyles...), hint: "Available values: postgres, postgres_verbose, sql_standard, iso_8601.", description: "How intervals are shown."},
 		{name: "is_superuser", initial: "off", isReported: true, isReadOnly: true, description: "Whether the user may do everything."},
 		{name: "max_identifier_length", initial: "63", isReadOnly: true, description: "Longest name, in bytes."},
 		{name: "pgcache.durability", initial: cache.DurabilityInterval.String(), check: oneOf("always", "interval", "off"), hint: "Available values: always, interval, off.", description: "What an acknowledged write of this session survives."},

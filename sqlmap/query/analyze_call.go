@@ -99,6 +99,9 @@ func (a *analyzer) callArguments(c *call) error {
 		if err != nil {
 			return err
 		}
+		if p, ok := e.(*paramExpr); ok && p.oid == types.Void {
+			continue // no argument: so pgJDBC marks where the result belongs
+		}
 		c.args, c.argNames = append(c.args, e), append(c.argNames, name)
 	}
 	if c.AggWithinGroup {

@@ -169,6 +169,12 @@ type Params struct {
 	none  bool // the statement may have no parameters
 }
 
+// isVoid recognises parameters declared void, which are no arguments: so pgJDBC marks
+// where the result of a function belongs. PostgreSQL drops them, too.
+func (p *Params) isVoid(x *Expr) bool {
+	return x.param > 0 && x.param <= len(p.types) && p.types[x.param-1] == types.Void
+}
+
 // paramsMax is the greatest parameter number, as in PostgreSQL.
 const paramsMax = 65535
 

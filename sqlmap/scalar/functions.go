@@ -137,6 +137,9 @@ func (c *Compiler) arguments(k *pg_query.FuncCall) (args []*Expr, names []string
 		if err != nil {
 			return nil, nil, err
 		}
+		if c.Params.isVoid(x) {
+			continue
+		}
 		args, names = append(args, x), append(names, name)
 	}
 	return args, names, nil

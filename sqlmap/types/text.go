@@ -15,6 +15,7 @@ import (
 // Style is what session settings change of texts. A nil Style is the default.
 type Style struct {
 	ByteaEscape bool
+	Interval    IntervalStyle
 	Location    *time.Location // nil: UTC
 	Now         time.Time      // what 'now' and 'today' mean
 	Names       Names          // for regclass and its like; nil: they are shown as numbers
@@ -163,6 +164,9 @@ func AppendText(dst []byte, oid OID, v Value, style *Style) []byte {
 	case TimestampTZ:
 		return appendTimestamp(dst, v.Int, style.Zone())
 	case Interval:
+		if style != nil {
+			return appendIntervalStyled(dst, v, style.Interval)
+		}
 		return appendInterval(dst, v)
 	case UUID:
 		return appendUUID(dst, v.Bytes)
