@@ -60,16 +60,11 @@ type Scan struct {
 	keyAt     int
 	shard     int  // Unordered: the next shard to collect from
 	truncated bool // keys are the first of more, because of r.Limit
-	looked    uint64
 
 	// snapshot is what the tier held when the scan began; nil: keys are all.
 	snapshot TierSnapshot
 	chunk    scanChunk
 }
-
-// scanLooksBetweenChecks is how many entries a scan looks at before it looks whether it is
-// cancelled.
-const scanLooksBetweenChecks = 256
 
 // scanChunk is what was read ahead of one generation in the tier.
 type scanChunk struct {
@@ -207,12 +202,6 @@ func (s *Scan) Renew() { s.chunk.isOld = true }
 // *LimitError as for Scan.
 func (s *Scan) Next(ctx context.Context, h *Hit) (Key, bool, error) {
 	for {
-		// Not only where keys are collected: those of a label are all there at the beginning.
-		if s.looked++; s.looked%scanLooksBetweenChecks == 1 {
-			if err := ctx.Err(); err != nil {
-				return Key{}, false, err
-			}
-		}
 		row, ok, err := s.nextRow(ctx)
 		if err != nil || !ok {
 			return Key{}, false, err

@@ -187,7 +187,11 @@ type scanCursor struct {
 	comes        map[*pendingKey]struct{} // all that are or were in pending
 	isDescending bool
 	needValue    bool
+	looked       uint64
 }
+
+// rowsBetweenChecks is how many rows a scan finds before it looks whether it is cancelled.
+const rowsBetweenChecks = 256
 
 // eachKey calls f with the key of every entry that passes the conditions; f may write to
 // it. The key is valid during the call.
@@ -276,6 +280,12 @@ func (c *scanCursor) next(x *execution) (bool, error) {
 	if c.runs != x.runs {
 		c.runs = x.runs
 		c.scan.Renew()
+	}
+	// The cache looks where it collects keys; those of a label are all there at the beginning.
+	if c.looked++; c.looked%rowsBetweenChecks == 1 {
+		if err := x.env.Ctx.Err(); err != nil {
+			return false, err
+		}
 	}
 	for {
 		if err := c.advance(x); err != nil {
