@@ -21,31 +21,32 @@ const (
 //
 //	byte 0      encoding, attrsEncoding
 //	byte 1      flags: which optional fields follow
-//	byte 2      priority
-//	byte 3      admission
-//	byte 4      jitter, percent
-//	byte 5      0
-//	byte 6..7   number of tags
-//	byte 8..9   number of dependencies
-//	byte 10..11 number of metadata pairs
-//	byte 12..19 created, Unix milliseconds
-//	8 bytes for each flag set, in flag order: version; hard expiry, Unix ms;
-//	            stale window, ms; idle TTL, ms
+//	byte 2..7   created, Unix milliseconds
+//	8 bytes for each of the first four flags set, in flag order: version; hard expiry,
+//	            Unix ms; stale window, ms; idle TTL, ms
+//	attrChoices: priority; admission; jitter, percent: a byte each; else the defaults
+//	attrLists:  number of tags, of dependencies, of metadata pairs: u16 each; else none
 //	tags, dependencies, then metadata keys and values in turn: u16 length, bytes
 //
-// Times are wall-clock Unix milliseconds: they must mean the same after a restart.
+// What most entries do not have takes no room, as memory holds millions of them. Times are
+// wall-clock Unix milliseconds: they must mean the same after a restart.
 type Attrs []byte
 
 const (
-	attrsEncoding  = 1
-	attrsFixedSize = 20
+	attrsEncoding  = 2
+	attrsFixedSize = 8
+	attrsChoices   = 3
+	attrsCounts    = 3 * 2
 	lengthBytes    = 2 // before each text
 
 	attrVersion = 1 << 0
 	attrHard    = 1 << 1
 	attrStale   = 1 << 2
 	attrIdle    = 1 << 3
-	attrAll     = attrVersion | attrHard | attrStale | attrIdle
+	attrChoices = 1 << 4
+	attrLists   = 1 << 5
+	attrLong    = attrVersion | attrHard | attrStale | attrIdle
+	attrAll     = attrLong | attrChoices | attrLists
 )
 
 // PriorityDefault is the priority of entries written without one.
@@ -91,15 +92,28 @@ func AppendAttrs(dst []byte, in *AttrsInput) Attrs {
 	put(in.StaleMs > 0, attrStale, in.StaleMs)
 	put(in.IdleMs > 0, attrIdle, in.IdleMs)
 
+	choices := [attrsChoices]byte{in.Priority, byte(in.Admission), in.JitterPct}
+	if choices != defaultChoices() {
+		flags |= attrChoices
+	}
+	if len(in.Tags)+len(in.Dependencies)+len(in.Metadata) > 0 {
+		flags |= attrLists
+	}
 	le := binary.LittleEndian
-	dst = append(dst, attrsEncoding, flags, in.Priority, byte(in.Admission), in.JitterPct, 0)
-	dst = le.AppendUint16(dst, uint16(len(in.Tags)))
-	dst = le.AppendUint16(dst, uint16(len(in.Dependencies)))
-	dst = le.AppendUint16(dst, uint16(len(in.Metadata)))
-	dst = le.AppendUint64(dst, uint64(in.CreatedMs))
+	// Two bytes of the time make way for encoding and flags.
+	dst = le.AppendUint64(dst, uint64(in.CreatedMs)<<16|uint64(flags)<<8|attrsEncoding)
 	for _, v := range optional[:n] {
 		dst = le.AppendUint64(dst, uint64(v))
 	}
+	if flags&attrChoices != 0 {
+		dst = append(dst, choices[:]...)
+	}
+	if flags&attrLists == 0 {
+		return dst
+	}
+	dst = le.AppendUint16(dst, uint16(len(in.Tags)))
+	dst = le.AppendUint16(dst, uint16(len(in.Dependencies)))
+	dst = le.AppendUint16(dst, uint16(len(in.Metadata)))
 	text := func(s string) {
 		dst = le.AppendUint16(dst, uint16(len(s)))
 		dst = append(dst, s...)
@@ -120,19 +134,18 @@ func AppendAttrs(dst []byte, in *AttrsInput) Attrs {
 // Valid reports whether a is a complete encoding, for bytes that come from a disk. All
 // other methods require it.
 func (a Attrs) Valid() bool {
-	if len(a) < attrsFixedSize || a[0] != attrsEncoding || a[1]&^attrAll != 0 || Admission(a[3]) > AdmitNever || a[5] != 0 {
+	if len(a) < attrsFixedSize || a[0] != attrsEncoding || a[1]&^attrAll != 0 || len(a) < a.textsOffset() {
 		return false
 	}
 	rest := []byte(a)
-	skip := a.listsOffset()
-	if len(rest) < skip {
-		return false
-	}
-	if a[1]&attrStale != 0 && a.StaleMs() <= 0 || a[1]&attrIdle != 0 && a.IdleMs() <= 0 {
-		return false // zero is encoded as absence
+	skip := a.textsOffset()
+	if a[1]&attrStale != 0 && a.StaleMs() <= 0 || a[1]&attrIdle != 0 && a.IdleMs() <= 0 ||
+		a[1]&attrChoices != 0 && a.choices() == defaultChoices() || a.Admission() > AdmitNever ||
+		a[1]&attrLists != 0 && a.NumTags()+a.NumDependencies()+a.NumMetadata() == 0 {
+		return false // what is zero, or the default, is encoded as absence
 	}
 	rest = rest[skip:]
-	for n := a.count(6) + a.count(8) + 2*a.count(10); n > 0; n-- {
+	for n := a.NumTags() + a.NumDependencies() + 2*a.NumMetadata(); n > 0; n-- {
 		if len(rest) < 2 {
 			return false
 		}
@@ -145,9 +158,34 @@ func (a Attrs) Valid() bool {
 	return len(rest) == 0
 }
 
-func (a Attrs) count(offset int) int { return int(binary.LittleEndian.Uint16(a[offset:])) }
+// choicesOffset, countsOffset and textsOffset are where the parts begin.
+func (a Attrs) choicesOffset() int { return attrsFixedSize + 8*bits.OnesCount8(a[1]&attrLong) }
 
-func (a Attrs) listsOffset() int { return attrsFixedSize + 8*bits.OnesCount8(a[1]) }
+func (a Attrs) countsOffset() int {
+	return a.choicesOffset() + attrsChoices*int(a[1]&attrChoices/attrChoices)
+}
+
+func (a Attrs) textsOffset() int { return a.countsOffset() + attrsCounts*int(a[1]&attrLists/attrLists) }
+
+// count is one of the lengths of the lists.
+func (a Attrs) count(i int) int {
+	if a[1]&attrLists == 0 {
+		return 0
+	}
+	return int(binary.LittleEndian.Uint16(a[a.countsOffset()+2*i:]))
+}
+
+// choices are priority, admission and jitter.
+func (a Attrs) choices() [attrsChoices]byte {
+	if a[1]&attrChoices == 0 {
+		return defaultChoices()
+	}
+	return [attrsChoices]byte(a[a.choicesOffset():])
+}
+
+func defaultChoices() [attrsChoices]byte {
+	return [attrsChoices]byte{PriorityDefault, byte(AdmitAuto), 0}
+}
 
 func (a Attrs) optional(flag byte) (int64, bool) {
 	if a[1]&flag == 0 {
@@ -157,12 +195,12 @@ func (a Attrs) optional(flag byte) (int64, bool) {
 	return int64(binary.LittleEndian.Uint64(a[offset:])), true
 }
 
-func (a Attrs) Priority() uint8      { return a[2] }
-func (a Attrs) Admission() Admission { return Admission(a[3]) }
-func (a Attrs) JitterPct() uint8     { return a[4] }
+func (a Attrs) Priority() uint8      { return a.choices()[0] }
+func (a Attrs) Admission() Admission { return Admission(a.choices()[1]) }
+func (a Attrs) JitterPct() uint8     { return a.choices()[2] }
 
 // CreatedMs is when the value was written, Unix milliseconds.
-func (a Attrs) CreatedMs() int64 { return int64(binary.LittleEndian.Uint64(a[12:])) }
+func (a Attrs) CreatedMs() int64 { return int64(binary.LittleEndian.Uint64(a)) >> 16 }
 
 // Version is the CAS version, if the entry has one.
 func (a Attrs) Version() (int64, bool) { return a.optional(attrVersion) }
@@ -176,9 +214,9 @@ func (a Attrs) StaleMs() int64 { v, _ := a.optional(attrStale); return v }
 // IdleMs is the idle TTL, ms; 0: none.
 func (a Attrs) IdleMs() int64 { v, _ := a.optional(attrIdle); return v }
 
-func (a Attrs) NumTags() int         { return a.count(6) }
-func (a Attrs) NumDependencies() int { return a.count(8) }
-func (a Attrs) NumMetadata() int     { return a.count(10) }
+func (a Attrs) NumTags() int         { return a.count(0) }
+func (a Attrs) NumDependencies() int { return a.count(1) }
+func (a Attrs) NumMetadata() int     { return a.count(2) }
 
 // texts yields the n length-prefixed texts at offset and returns the offset after them.
 func (a Attrs) texts(offset, n int, yield func([]byte) bool) (int, bool) {
@@ -195,13 +233,13 @@ func (a Attrs) texts(offset, n int, yield func([]byte) bool) (int, bool) {
 
 // Tags yields the tags. The slices alias a.
 func (a Attrs) Tags() iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) { a.texts(a.listsOffset(), a.NumTags(), yield) }
+	return func(yield func([]byte) bool) { a.texts(a.textsOffset(), a.NumTags(), yield) }
 }
 
 // Dependencies yields the dependencies. The slices alias a.
 func (a Attrs) Dependencies() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
-		offset, _ := a.texts(a.listsOffset(), a.NumTags(), nil)
+		offset, _ := a.texts(a.textsOffset(), a.NumTags(), nil)
 		a.texts(offset, a.NumDependencies(), yield)
 	}
 }
@@ -209,7 +247,7 @@ func (a Attrs) Dependencies() iter.Seq[[]byte] {
 // Labels yields tags, then dependencies, with their kind. The slices alias a.
 func (a Attrs) Labels() iter.Seq2[LabelKind, []byte] {
 	return func(yield func(LabelKind, []byte) bool) {
-		offset, more := a.texts(a.listsOffset(), a.NumTags(), func(s []byte) bool { return yield(Tag, s) })
+		offset, more := a.texts(a.textsOffset(), a.NumTags(), func(s []byte) bool { return yield(Tag, s) })
 		if more {
 			a.texts(offset, a.NumDependencies(), func(s []byte) bool { return yield(Dependency, s) })
 		}
@@ -229,7 +267,7 @@ func (a Attrs) HasLabel(kind LabelKind, text string) bool {
 // Metadata yields the metadata pairs in the order written. The slices alias a.
 func (a Attrs) Metadata() iter.Seq2[[]byte, []byte] {
 	return func(yield func([]byte, []byte) bool) {
-		offset, _ := a.texts(a.listsOffset(), a.NumTags()+a.NumDependencies(), nil)
+		offset, _ := a.texts(a.textsOffset(), a.NumTags()+a.NumDependencies(), nil)
 		var key []byte
 		isKey := true
 		a.texts(offset, 2*a.NumMetadata(), func(s []byte) bool {

@@ -5,26 +5,25 @@ import (
 	"unsafe"
 )
 
-// entryHeader is the head of an entry's chunk; key, attributes and value follow it. The
-// fields above the line never change once the entry is published.
+// entryHeader is the head of an entry's chunk; key, attributes and value follow it at
+// once, in the padding that the compiler sees at its end. Fields marked fixed never change
+// once the entry is published.
 type entryHeader struct {
-	seq       Sequence
-	namespace NamespaceID
-	valueLen  uint32
-	attrsLen  uint32
-	keyLen    uint16
-	tombstone bool
-
-	// ---
-	slot         uint32       // the slot that owns the chunk, 0: none; guarded by shard.mu
+	seq          Sequence     // fixed
+	namespace    NamespaceID  // fixed
 	lastAccessMs atomic.Int64 // Unix ms, to the second
-	storedLen    atomic.Int64 // payload bytes in the tier; notStored; changed under shard.mu
+	valueLen     uint32       // fixed
+	attrsLen     uint32       // fixed
+	slot         uint32       // the slot that owns the chunk, 0: none; guarded by shard.mu
+	storedLen    atomic.Int32 // payload bytes in the tier; notStored; changed under shard.mu
+	keyLen       uint16       // fixed
+	tombstone    bool         // fixed
 }
 
 // notStored as entryHeader.storedLen: the tier does not hold this write.
 const notStored = -1
 
-const entryHeaderBytes = int(unsafe.Sizeof(entryHeader{}))
+const entryHeaderBytes = int(unsafe.Offsetof(entryHeader{}.tombstone) + unsafe.Sizeof(entryHeader{}.tombstone))
 
 // entry is the view of a chunk's data.
 type entry []byte

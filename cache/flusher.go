@@ -318,7 +318,7 @@ func (s *shard) clean(number uint32, e entry, op *TierOp, dropped bool) {
 	sl.flags &^= slotDirty | slotLost | slotTransient
 	s.setAlone(number, e, !isStored)
 	if isStored {
-		e.header().storedLen.Store(storedLen)
+		e.header().storedLen.Store(int32(storedLen))
 	}
 	if isStored && isTransient {
 		s.remove(number)

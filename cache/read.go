@@ -62,7 +62,7 @@ func (s *shard) pin(number uint32, e entry, nowMs int64, state State, h *Hit) {
 	h.attrs = e.attrs()
 	h.seq = header.seq
 	h.lastAccess = header.lastAccessMs.Load()
-	h.storedLen = header.storedLen.Load()
+	h.storedLen = int64(header.storedLen.Load())
 	h.nowMs, h.state = nowMs, state
 	h.tiers = InL1
 	if h.storedLen != notStored {
@@ -192,7 +192,7 @@ func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mar
 	header := e.header()
 	header.seq = r.Seq
 	header.lastAccessMs.Store(h.nowMs)
-	header.storedLen.Store(r.StoredLen)
+	header.storedLen.Store(int32(r.StoredLen))
 	number := s.publish(hash, ref, 0)
 	s.queue(number)
 	nowMs, state, lastAccess := h.nowMs, h.state, h.lastAccess
