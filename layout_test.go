@@ -53,6 +53,8 @@ var rooms = map[string][]string{
 	"e2e/soak":         {"github.com/jackc/pgx/v5/pgproto3"},
 	"e2e/nearcache":    {"github.com/jackc/pgx/v5/..."},
 	"e2e/bench":        {"pgcache/e2e/realpostgres", "pgcache/pgwire/...", "github.com/jackc/pgx/v5/..."},
+	"e2e/inprocess": {"pgcache/cache", // beside its rivals; tests only
+		"github.com/maypok86/otter/v2", "github.com/dgraph-io/ristretto/v2", "github.com/coocood/freecache", "github.com/allegro/bigcache/v3"},
 	"e2e/traces": {"pgcache/cache/eviction/...", "github.com/klauspost/compress/zstd", "github.com/ulikunitz/xz",
 		"github.com/maypok86/otter/v2", // the policy that ours are compared with
 	},

@@ -91,7 +91,7 @@ func (a *Arena) ResidentBytes() int64 { return a.resident }
 func (a *Arena) Alloc(n int) (Ref, error) {
 	size := Size(n)
 	if size > a.dedicated {
-		data, err := a.pool.pages(size)
+		data, err := a.pool.pages(size, true)
 		if err != nil {
 			return 0, err
 		}

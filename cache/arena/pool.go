@@ -24,15 +24,20 @@ type Pool struct {
 
 // Source maps and unmaps memory; sizes are multiples of the page size.
 type Source struct {
-	Map   func(size int) ([]byte, error)
+	// Map's memory is about to be written as a whole if isWhole; else little by little.
+	Map   func(size int, isWhole bool) ([]byte, error)
 	Unmap func([]byte) error
 }
 
 // System is anonymous memory outside the Go heap: the collector neither scans nor counts it.
 func System() Source {
 	return Source{
-		Map: func(size int) ([]byte, error) {
-			return syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+		Map: func(size int, isWhole bool) ([]byte, error) {
+			flags := syscall.MAP_ANON | syscall.MAP_PRIVATE
+			if isWhole {
+				flags |= syscall.MAP_POPULATE // one call in place of a fault for each page
+			}
+			return syscall.Mmap(-1, 0, size, syscall.PROT_READ|syscall.PROT_WRITE, flags)
 		},
 		Unmap: syscall.Munmap,
 	}
@@ -41,7 +46,7 @@ func System() Source {
 // Heap is memory of the Go heap. The race detector watches only that.
 func Heap() Source {
 	return Source{
-		Map:   func(size int) ([]byte, error) { return make([]byte, size), nil },
+		Map:   func(size int, _ bool) ([]byte, error) { return make([]byte, size), nil },
 		Unmap: func([]byte) error { return nil },
 	}
 }
@@ -64,14 +69,14 @@ func (p *Pool) segment() ([]byte, error) {
 		return data, nil
 	}
 	p.mu.Unlock()
-	return p.pages(p.segmentBytes)
+	return p.pages(p.segmentBytes, false)
 }
 
-// pages maps memory for size bytes, rounded up to whole pages.
-func (p *Pool) pages(size int) ([]byte, error) {
+// pages maps memory for size bytes, rounded up to whole pages; see Source.Map for isWhole.
+func (p *Pool) pages(size int, isWhole bool) ([]byte, error) {
 	page := os.Getpagesize()
 	size = (size + page - 1) &^ (page - 1)
-	data, err := p.source.Map(size)
+	data, err := p.source.Map(size, isWhole)
 	if err != nil {
 		return nil, fmt.Errorf("arena: map %d bytes: %w", size, err)
 	}

@@ -32,6 +32,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "rows whose name contains this")
 	flag.BoolVar(&o.inProcess, "in-process", true, "run the cache's own benchmarks too")
 	flag.IntVar(&o.restart, "restart", 0, "only measure restarts, with this many values of 8 KiB; 200000 are 1.6 GB")
+	flag.BoolVar(&o.memory, "memory", false, "measure the memory of an entry too")
 	flag.Parse()
 	if o.restart > 0 {
 		exit(o.runRestart())
@@ -55,6 +56,7 @@ type options struct {
 	only      string
 	inProcess bool
 	restart   int
+	memory    bool
 }
 
 // workload is a row of the table.
@@ -112,6 +114,11 @@ func (o *options) run() error {
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if o.memory {
+		if err := o.footprints(); err != nil {
+			return err
+		}
 	}
 	if o.inProcess {
 		return runInProcess()
@@ -186,10 +193,12 @@ func median[T any](values []T, of func(T) float64) float64 {
 	return numbers[len(numbers)/2]
 }
 
-// runInProcess shows what a get costs without a socket, and that it allocates nothing.
+// runInProcess shows what the cache costs without a socket, beside other caches in a
+// process, and what its get allocates: nothing.
 func runInProcess() error {
-	fmt.Printf("\nin process (go test -bench Get ./cache)\n\n")
-	c := exec.Command("go", "test", "-run", "^$", "-bench", "Get", "-benchmem", "-benchtime", "300ms", "./cache")
+	const pattern = "Get|Exists|Put|Large"
+	fmt.Printf("\nin process (go test -bench '%s' -cpu 1,2 ./e2e/inprocess)\n\n", pattern)
+	c := exec.Command("go", "test", "-run", "^$", "-bench", pattern, "-benchmem", "-benchtime", "300ms", "-cpu", "1,2", "./e2e/inprocess")
 	out, err := c.CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		if strings.HasPrefix(line, "Benchmark") || err != nil {
