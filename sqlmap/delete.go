@@ -1,10 +1,13 @@
 package sqlmap
 
 import (
+	"bytes"
+
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
 	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/types"
 )
 
 const deleteHint = "Write DELETE FROM blob WHERE …, with conditions on its columns."
@@ -133,14 +136,86 @@ func (a *deleteAction) deletePrefix(x *execution, ns []byte) (count int64, isDon
 	return count, true, err
 }
 
-// deleteScanned deletes what passes the filter, one entry after the other.
+// deletesAtOnce is how many entries a scan deletes by one durable commit.
+const deletesAtOnce = 256
+
+// deleteScanned deletes what passes the filter, part by part: a scan may find more than a
+// transaction holds, and others are not kept waiting for all of it.
 func (a *deleteAction) deleteScanned(x *execution) (outcome, error) {
 	w := &writer{x: x, returning: a.returning}
+	if w.isBuffered() {
+		return a.deleteScannedBuffered(w)
+	}
 	count := int64(0)
+	var keys []cache.Key
+	flush := func() error {
+		n, err := a.deleteBatch(w, keys)
+		count += n
+		keys = keys[:0]
+		return err
+	}
 	err := a.where.eachKey(x, a.filter, a.needValue, func(key cache.Key) error {
+		keys = append(keys, cache.Key{Namespace: bytes.Clone(key.Namespace), Name: bytes.Clone(key.Name)})
+		if len(keys) < deletesAtOnce {
+			return nil
+		}
+		return flush()
+	})
+	if err == nil {
+		err = flush()
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	return w.outcome("DELETE", count), nil
+}
+
+// deleteBatch deletes those of keys whose entries still pass the filter.
+func (a *deleteAction) deleteBatch(w *writer, keys []cache.Key) (int64, error) {
+	x := w.x
+	rows := make([][]types.Value, len(keys)) // as RETURNING sees them
+	block := &cache.Block{Updates: make([]cache.KeyUpdate, len(keys))}
+	for i, key := range keys {
+		block.Updates[i] = cache.KeyUpdate{Key: key, NeedValue: a.returnsValue, Update: func(old *cache.Hit, _ *cache.Draft) (cache.Verdict, error) {
+			if old == nil {
+				return cache.Leave, nil
+			}
+			x.env.Rows = [2]scalar.Row{&entryRow{key: key, hit: old}}
+			if ok, err := a.where.holds(&x.env, a.filter); err != nil || !ok {
+				return cache.Leave, err
+			}
+			var err error
+			rows[i], err = w.returned(x.env.Rows[0])
+			return cache.Remove, err
+		}}
+	}
+	if len(keys) == 0 {
+		return 0, nil
+	}
+	if err := x.session.handler.cache.Commit(x.env.Ctx, block); err != nil {
+		return 0, err
+	}
+	count := int64(0)
+	for i := range block.Updates {
+		if block.Updates[i].Result.Verdict != cache.Remove {
+			continue
+		}
+		x.trace.delete()
+		count++
+		if a.returning != nil {
+			w.rows = append(w.rows, rows[i])
+		}
+	}
+	return count, nil
+}
+
+// deleteScannedBuffered is deleteScanned inside a transaction.
+func (a *deleteAction) deleteScannedBuffered(w *writer) (outcome, error) {
+	count := int64(0)
+	err := a.where.eachKey(w.x, a.filter, a.needValue, func(key cache.Key) error {
 		removed, err := a.deleteKey(w, key)
 		if removed {
-			x.trace.delete()
+			w.x.trace.delete()
 			count++
 		}
 		return err

@@ -11,10 +11,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"pgcache/cache"
-	"pgcache/l2"
 	"pgcache/pgwire"
 	"pgcache/sqlmap/types"
 )
@@ -265,13 +263,7 @@ func TestSQL(t *testing.T) {
 func TestSQLWithDiskTier(t *testing.T) {
 	for _, path := range []string{"testdata/sql/scans.txt"} {
 		t.Run(path, func(t *testing.T) {
-			runSQL(t, path, newWorld(t, func(_ *Config, c *cache.Config) {
-				store, err := l2.Open(l2.Config{Dir: "l2", FS: vfs.NewMem(), Now: c.Now})
-				if err != nil {
-					t.Fatal(err)
-				}
-				c.Tier = store
-			}))
+			runSQL(t, path, withTier(t))
 		})
 	}
 }

@@ -216,19 +216,27 @@ func (w *writer) run(c change) (cache.Result, error) {
 
 // returnRow evaluates RETURNING for a row that was written.
 func (w *writer) returnRow(row scalar.Row) error {
+	values, err := w.returned(row)
+	if err == nil && values != nil {
+		w.rows = append(w.rows, values)
+	}
+	return err
+}
+
+// returned is what RETURNING makes of a row; nil without one.
+func (w *writer) returned(row scalar.Row) ([]types.Value, error) {
 	if w.returning == nil {
-		return nil
+		return nil, nil
 	}
 	w.x.env.Rows = [2]scalar.Row{row}
 	values := make([]types.Value, len(w.returning))
 	if err := evaluate(w.x, w.returning, values); err != nil {
-		return err
+		return nil, err
 	}
 	for i := range values {
 		values[i] = values[i].Clone()
 	}
-	w.rows = append(w.rows, values)
-	return nil
+	return values, nil
 }
 
 // outcome is how the statement ended.
