@@ -1,13 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"flag"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"pgcache/e2e/realpostgres"
 	"pgcache/pgwire/wiretest"
@@ -67,5 +71,13 @@ func TestWirePostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer postgres.Stop()
+	conn, err := pgx.Connect(t.Context(), "host="+filepath.Dir(postgres.Socket)+" port="+strings.TrimPrefix(filepath.Ext(postgres.Socket), ".")+" user=postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "CREATE TABLE blob (ns text, key text, value bytea, PRIMARY KEY (ns, key))"); err != nil {
+		t.Fatal(err)
+	}
 	runTranscripts(t, dialer("unix", postgres.Socket), wiretest.Options{RealPostgres: true, Rewrite: *rewrite})
 }

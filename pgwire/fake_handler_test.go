@@ -327,6 +327,8 @@ func (p *fakePortal) Execute(ctx context.Context, r *pgwire.Reply, _ bool) (pgwi
 func copyFake(r *pgwire.Reply, text string) (pgwire.Completion, error) {
 	done := pgwire.Completion{Tag: "COPY", HasRows: true}
 	if strings.HasPrefix(text, "COPY (SELECT 1/") {
+		r.BeginCopyOut(pgwire.Text, []pgwire.Format{pgwire.Text})
+		r.EndCopyData(append(r.BeginCopyData(), "1\n"...))
 		return done, pgwire.Errorf(pgwire.CodeDivisionByZero, "division by zero")
 	}
 	if strings.Contains(text, "TO STDOUT") {

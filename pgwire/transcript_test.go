@@ -18,7 +18,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the server answers into th
 func TestTranscripts(t *testing.T) {
 	opts := wiretest.Options{Rewrite: *rewrite}
 	network, address := "unix", os.Getenv("PGWIRE_POSTGRES")
-	opts.RealPostgres = address != ""
+	opts.RealPostgres, opts.NoSQL = address != "", address == ""
 	if address == "" {
 		network, address = "tcp", startServer(t, &fakeHandler{}, nil).address
 	}

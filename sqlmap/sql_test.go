@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +29,7 @@ type world struct {
 	cache    *cache.Cache
 	handler  *Handler
 	sessions map[string]*session
+	copyData string // for the next COPY FROM STDIN
 }
 
 func newWorld(t testing.TB, change func(*Config, *cache.Config)) *world {
@@ -77,11 +80,29 @@ func (t *transcript) error(kind string, e *pgwire.Error) {
 		fmt.Fprintf(t, " (at %d)", e.Position)
 	}
 	t.WriteByte('\n')
-	for _, field := range []struct{ name, text string }{{"DETAIL", e.Detail}, {"HINT", e.Hint}, {"CONSTRAINT", e.Constraint}} {
+	for _, field := range []struct{ name, text string }{{"DETAIL", e.Detail}, {"HINT", e.Hint}, {"CONSTRAINT", e.Constraint}, {"CONTEXT", copyWhere(e.Where)}} {
 		if field.text != "" {
 			fmt.Fprintf(t, "  %s: %s\n", field.name, field.text)
 		}
 	}
+}
+
+// copyWhere is the context of an error, if it is about a COPY.
+func copyWhere(where string) string {
+	if strings.HasPrefix(where, "COPY ") {
+		return where
+	}
+	return ""
+}
+
+// NextCopyData gives COPY FROM STDIN what the test has for it, a few bytes at a time.
+func (w *world) NextCopyData() ([]byte, error) {
+	if w.copyData == "" {
+		return nil, io.EOF
+	}
+	piece := w.copyData[:min(7, len(w.copyData))]
+	w.copyData = w.copyData[len(piece):]
+	return []byte(piece), nil
 }
 
 // wire reads what a portal has sent: rows as text, and notices.
@@ -93,6 +114,12 @@ func (t *transcript) wire(sent []byte) {
 		switch kind {
 		case 'D':
 			t.row(body)
+		case 'd':
+			if bytes.IndexByte(body, 0) >= 0 {
+				fmt.Fprintf(t, "> %x\n", body)
+			} else {
+				fmt.Fprintf(t, "> %s", body)
+			}
 		case 'N':
 			fields := map[byte]string{}
 			for _, f := range bytes.Split(bytes.TrimRight(body, "\x00"), []byte{0}) {
@@ -184,6 +211,7 @@ func (w *world) runStatement(t *transcript, s *session, statement pgwire.Stateme
 	defer portal.Close()
 	var sent bytes.Buffer
 	reply := pgwire.NewReply(&sent, 0)
+	reply.SetCopySource(w)
 	done, err := portal.Execute(ctx, reply, isAlone && s.TxStatus() == pgwire.TxIdle)
 	reply.Flush()
 	if err == nil && statement.Columns() != nil {
@@ -252,6 +280,7 @@ func (w *world) prepared(s *session, sql string) string {
 //	prepared [session=name]             Parse, Bind, Execute, Sync; parameters in "-- with a | b"
 //	lines [session=name]                each line is a Query of its own
 //	advance ms=1000                     moves the clock
+//	copy [session=name]                 a Query of COPY FROM STDIN, and its data, "hex …" if binary
 //	close session=name                  the client goes away
 func TestSQL(t *testing.T) {
 	datadriven.Walk(t, "testdata/sql", func(t *testing.T, path string) {
@@ -285,6 +314,19 @@ func runSQL(t *testing.T, path string, w *world) {
 			return out.String()
 		case "prepared":
 			return w.prepared(s, d.Input)
+		case "copy":
+			var sql string
+			sql, w.copyData, _ = strings.Cut(d.Input, "\n")
+			if data, ok := strings.CutPrefix(w.copyData, "hex "); ok {
+				raw, err := hex.DecodeString(strings.ReplaceAll(data, " ", ""))
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.copyData = string(raw)
+			} else {
+				w.copyData += "\n"
+			}
+			return w.simple(s, sql)
 		case "close":
 			s.Close()
 			delete(w.sessions, d.CmdArgs[0].Vals[0])

@@ -32,7 +32,7 @@ func (p *planner) utilityStatement(stmt *pg_query.Node) (*plan, error) {
 	case *pg_query.Node_NotifyStmt:
 		return notifyStatement(n.NotifyStmt.Conditionname, n.NotifyStmt.Payload), nil
 	case *pg_query.Node_CopyStmt:
-		return nil, unsupported(-1, "COPY is", "Use INSERT with several rows, or a pipeline of prepared INSERTs.")
+		return p.copyStatement(n.CopyStmt)
 	case *pg_query.Node_PrepareStmt:
 		return p.prepareStatement(n.PrepareStmt)
 	case *pg_query.Node_ExecuteStmt:

@@ -6,6 +6,7 @@
 //
 //	# A comment. The ones at the top say what the file shows.
 //	only pgcache            run against pgcache only; the comment above says why
+//	only sql                run against servers with more SQL than a test's
 //
 //	connect user=u minor=2  open a connection; without it the first directive does. A blank
 //	                        in a value is written with a backslash before it

@@ -30,6 +30,8 @@ type TB interface {
 type Options struct {
 	// RealPostgres: the server is PostgreSQL; transcripts marked "only pgcache" do not apply.
 	RealPostgres bool
+	// NoSQL: the server is one of tests; transcripts marked "only sql" do not apply.
+	NoSQL bool
 	// Rewrite writes what the server answers into the files instead of comparing.
 	Rewrite bool
 	// User and Database are those of connect; "postgres" if empty.
@@ -74,6 +76,10 @@ func Run(t TB, path string, dial func() (net.Conn, error), opts Options) {
 		if d.name == "only" {
 			if opts.RealPostgres && slices.Contains(d.args, "pgcache") {
 				t.Logf("%s: does not apply to PostgreSQL", path)
+				return
+			}
+			if opts.NoSQL && slices.Contains(d.args, "sql") {
+				t.Logf("%s: needs more SQL than the server knows", path)
 				return
 			}
 			continue
