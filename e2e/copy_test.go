@@ -24,7 +24,7 @@ func TestPsqlCopy(t *testing.T) {
 	}
 	out, dump := filepath.Join(dir, "out.txt"), filepath.Join(dir, "dump.bin")
 	for _, step := range []struct{ script, want string }{
-		{"SET pgcache.namespace = 'csv';\n\\copy blob (key, value_text) from '" + data + "' csv header match", "SET\nCOPY 2\n"},
+		{"SET pgcache.namespace = 'csv';\n\\copy blob (key, value_text) from '" + data + "' with (format csv, header match)", "SET\nCOPY 2\n"},
 		{"SELECT key, size FROM blob WHERE ns = 'csv' ORDER BY key;", "a|8\nb|3\n"},
 		{"\\copy (select ns, count(*) from blob group by ns) to '" + out + "'", "COPY 1\n"},
 		{"\\copy blob to '" + dump + "' binary", "COPY 2\n"},
