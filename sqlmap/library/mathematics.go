@@ -2,6 +2,7 @@ package library
 
 import (
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"strconv"
 
@@ -48,7 +49,10 @@ func mathematics() []implementation {
 		out = append(out,
 			pure(name+"(float8)", func(a []value) (value, error) { return logarithm(a[0].Float, f) }),
 			pure(name+"(numeric)", func(a []value) (value, error) {
-				return throughFloat(func(x []float64) (value, error) { return logarithm(x[0], f) }, a...)
+				if name == "ln" {
+					return numericLog(a[0], nil)
+				}
+				return numericLog(a[0], newBig(10))
 			}))
 	}
 	for _, name := range []string{"power", "pow", "dpow"} {
@@ -63,15 +67,16 @@ func mathematics() []implementation {
 func moreMathematics() []implementation {
 	return []implementation{
 		pure("log(numeric,numeric)", func(a []value) (value, error) {
-			return throughFloat(func(x []float64) (value, error) {
-				if x[0] <= 0 || x[1] <= 0 {
-					return logarithm(min(x[0], x[1]), math.Log)
-				}
-				if x[0] == 1 {
-					return value{}, types.ErrDivisionByZero()
-				}
-				return float(math.Log(x[1]) / math.Log(x[0])), nil
-			}, a...)
+			base, ok := bigOf(a[0])
+			switch {
+			case !ok:
+				return a[0], nil
+			case base.Sign() <= 0:
+				return numericLog(a[0], nil) // which refuses it
+			case base.Cmp(newBig(1)) == 0:
+				return value{}, types.ErrDivisionByZero()
+			}
+			return numericLog(a[1], base)
 		}),
 		pure("sqrt(numeric)", func(a []value) (value, error) {
 			if a[0].Bytes[0] == '-' && len(a[0].Bytes) > 1 {
@@ -79,9 +84,7 @@ func moreMathematics() []implementation {
 			}
 			return types.NumericSqrt(a[0])
 		}),
-		pure("exp(numeric)", func(a []value) (value, error) {
-			return throughFloat(func(x []float64) (value, error) { return float(math.Exp(x[0])), nil }, a...)
-		}),
+		pure("exp(numeric)", func(a []value) (value, error) { return numericExp(a[0]) }),
 		pure("atan2(float8,float8)", func(a []value) (value, error) { return float(math.Atan2(a[0].Float, a[1].Float)), nil }),
 		pure("sign(float8)", func(a []value) (value, error) {
 			switch x := a[0].Float; {
@@ -134,8 +137,147 @@ func power(x, y float64) (value, error) {
 	return float(f), nil
 }
 
-// throughFloat computes a transcendental function of numerics in float8, and gives the
-// result PostgreSQL's 16 significant digits. Digits beyond the 15th may differ from it.
+// precision is how many bits the logarithms and powers of numerics are computed with.
+const precision = 320
+
+// bigOf is a finite numeric as a number to compute with.
+func bigOf(v value) (f *big.Float, ok bool) {
+	f, _, err := big.ParseFloat(v.Text(), 10, precision, big.ToNearestEven)
+	return f, err == nil && !f.IsInf()
+}
+
+func newBig(f float64) *big.Float { return big.NewFloat(f).SetPrec(precision) }
+
+// bigExp is e to the x, by its series, for a sixteenth of a thousandth of x.
+func bigExp(x *big.Float) *big.Float {
+	const halvings = 16
+	small := new(big.Float).SetMantExp(new(big.Float).SetPrec(precision).Set(x), -halvings)
+	sum, term := newBig(1), newBig(1)
+	for n := 1.0; n < 100 && (n < 3 || term.Sign() != 0 && term.MantExp(nil) > sum.MantExp(nil)-precision); n++ {
+		term.Quo(term.Mul(term, small), newBig(n))
+		sum.Add(sum, term)
+	}
+	for range halvings {
+		sum.Mul(sum, sum)
+	}
+	return sum
+}
+
+// bigLog is the natural logarithm of x > 0, by Newton's method from the float64.
+func bigLog(x *big.Float) *big.Float {
+	mantissa := new(big.Float)
+	exponent := x.MantExp(mantissa)
+	near, _ := mantissa.Float64()
+	ln := func(m *big.Float, start float64) *big.Float {
+		y := newBig(start)
+		for range 4 { // each step doubles the digits
+			e := bigExp(y)
+			step := new(big.Float).SetPrec(precision).Quo(new(big.Float).SetPrec(precision).Sub(m, e), new(big.Float).SetPrec(precision).Add(m, e))
+			y.Add(y, step.Mul(step, newBig(2)))
+		}
+		return y
+	}
+	out := ln(mantissa.SetPrec(precision), math.Log(near))
+	return out.Add(out, new(big.Float).SetPrec(precision).Mul(ln(newBig(2), math.Ln2), newBig(float64(exponent))))
+}
+
+// rounded is a numeric with a number of decimals.
+func rounded(f *big.Float, decimals int) (value, error) {
+	const digitsMax = 1000
+	if f.MantExp(nil) > digitsMax*3 {
+		return value{}, pgwire.Errorf(pgwire.CodeNumericValueOutOfRange, "value overflows numeric format")
+	}
+	v, err := types.ParseText(types.Numeric, []byte(f.Text('f', min(max(decimals, 0), digitsMax))), nil)
+	return v, err
+}
+
+// significantDigits is what PostgreSQL gives at least to results of numerics.
+const significantDigits = 16
+
+// decimalWeight is how many digits are before the point, cut towards zero: of 1024 it is 3.
+func decimalWeight(f *big.Float) int {
+	if f.Sign() == 0 {
+		return 0
+	}
+	mantissa := new(big.Float)
+	exponent := f.MantExp(mantissa)
+	m, _ := mantissa.Float64()
+	return int((math.Log(math.Abs(m)) + float64(exponent)*math.Ln2) / math.Ln10)
+}
+
+// numericLog is the logarithm of a numeric in a base; nil: the natural one.
+func numericLog(v value, base *big.Float) (value, error) {
+	x, ok := bigOf(v)
+	if !ok {
+		return v, nil // NaN and infinity
+	}
+	if x.Sign() <= 0 {
+		f, _ := x.Float64()
+		return logarithm(f, math.Log)
+	}
+	out := bigLog(x)
+	if base != nil {
+		out.Quo(out, bigLog(base))
+		return rounded(out, max(significantDigits-decimalWeight(out), scaleOf(v)))
+	}
+	whole := 0
+	if out.Sign() != 0 {
+		approximate, _ := out.Float64()
+		whole = int(math.Floor(math.Log10(math.Abs(approximate)))) + 1
+	}
+	return rounded(out, max(significantDigits-whole, scaleOf(v)))
+}
+
+func numericExp(v value) (value, error) {
+	x, ok := bigOf(v)
+	if !ok {
+		return v, nil
+	}
+	const exponentMax = 2000
+	if f, _ := x.Float64(); f > exponentMax {
+		return value{}, pgwire.Errorf(pgwire.CodeNumericValueOutOfRange, "value overflows numeric format")
+	} else if f < -exponentMax {
+		return rounded(newBig(0), significantDigits)
+	}
+	out := bigExp(x)
+	return rounded(out, max(significantDigits-decimalWeight(out), scaleOf(v)))
+}
+
+func numericPower(a []value) (value, error) {
+	x, ok1 := bigOf(a[0])
+	y, ok2 := bigOf(a[1])
+	if !ok1 || !ok2 {
+		return throughFloat(func(x []float64) (value, error) { return power(x[0], x[1]) }, a...)
+	}
+	exponent, _ := y.Float64()
+	isWhole := y.IsInt()
+	if x.Sign() == 0 || x.Sign() < 0 && !isWhole {
+		base, _ := x.Float64()
+		if v, err := power(base, exponent); err != nil || x.Sign() < 0 {
+			return v, err
+		}
+		if exponent == 0 {
+			return rounded(newBig(1), significantDigits)
+		}
+		return rounded(newBig(0), max(significantDigits, scaleOf(a[0])))
+	}
+	magnitude := new(big.Float).SetPrec(precision).Abs(x)
+	product := bigLog(magnitude)
+	product.Mul(product, y)
+	const exponentMax = 2000
+	if f, _ := product.Float64(); f > exponentMax {
+		return value{}, pgwire.Errorf(pgwire.CodeNumericValueOutOfRange, "value overflows numeric format")
+	} else if f < -exponentMax {
+		return rounded(newBig(0), significantDigits)
+	}
+	out := bigExp(product)
+	if whole, _ := y.Int(nil); x.Sign() < 0 && whole.Bit(0) == 1 {
+		out.Neg(out)
+	}
+	return rounded(out, max(significantDigits-decimalWeight(out), scaleOf(a[0]), scaleOf(a[1])))
+}
+
+// throughFloat computes with NaN and the infinities, which float8 has too.
 func throughFloat(f func(x []float64) (value, error), a ...value) (value, error) {
 	x := make([]float64, len(a))
 	for i := range a {
@@ -146,57 +288,10 @@ func throughFloat(f func(x []float64) (value, error), a ...value) (value, error)
 		x[i] = v.Float
 	}
 	v, err := f(x)
-	if err != nil || math.IsNaN(v.Float) || math.IsInf(v.Float, 0) {
-		out, castErr := types.Cast(v, types.Float8, types.Numeric, nil)
-		if err == nil {
-			err = castErr
-		}
-		return out, err
-	}
-	return significant(v.Float)
-}
-
-// significant is a numeric with at least 16 significant digits.
-func significant(f float64) (value, error) {
-	const digits = 16
-	v, err := types.ParseText(types.Numeric, types.AppendText(nil, types.Float8, float(f), nil), nil)
-	if err != nil {
-		return v, err
-	}
-	whole := 0
-	if f != 0 {
-		whole = int(math.Floor(math.Log10(math.Abs(f)))) + 1
-	}
-	return types.NumericRound(v, max(0, digits-whole)), nil
-}
-
-// numericPower is exact for small whole exponents.
-func numericPower(a []value) (value, error) {
-	const exactExponentMax = 64
-	exponent, err := types.Cast(a[1], types.Numeric, types.Float8, nil)
 	if err != nil {
 		return value{}, err
 	}
-	n := exponent.Float
-	if n != math.Trunc(n) || n < 0 || n > exactExponentMax {
-		return throughFloat(func(x []float64) (value, error) { return power(x[0], x[1]) }, a...)
-	}
-	product := text("1")
-	for range int(n) {
-		if product, err = types.NumericArithmetic('*', product, a[0]); err != nil {
-			return product, err
-		}
-	}
-	base, err := types.Cast(product, types.Numeric, types.Float8, nil)
-	if err != nil {
-		return product, err
-	}
-	whole := 0
-	if base.Float != 0 {
-		whole = int(math.Floor(math.Log10(math.Abs(base.Float)))) + 1
-	}
-	const digits = 16
-	return types.NumericRound(product, max(digits-whole, scaleOf(a[0]), 0)), nil
+	return types.Cast(v, types.Float8, types.Numeric, nil)
 }
 
 // widthBuckets number equal parts of a range from 1; 0 and count+1 are outside.

@@ -87,9 +87,17 @@ func likeEscape(pattern, escape string) (value, error) {
 func similarPattern(pattern, escape string) (value, error) {
 	var out strings.Builder
 	out.WriteString("^(?:")
-	inBrackets, escaped := false, false
+	if strings.Contains(pattern, escape+`"`) && escape != "" {
+		out.Reset()
+		out.WriteString("^(?U:") // what comes before the part wanted is as short as can be
+	}
+	inBrackets, escaped, marks := false, false, 0
 	for _, r := range pattern {
 		switch {
+		case escaped && r == '"':
+			out.WriteString([]string{")(", ")(?:"}[min(marks, 1)])
+			escaped = false
+			marks++
 		case escaped:
 			out.WriteString(`\` + string(r))
 			escaped = false

@@ -200,7 +200,13 @@ func (a *analyzer) inferGenerics(actual, declared []types.OID) (element, compati
 			} else {
 				compatibles = append(compatibles, a.operand(elem, -1))
 			}
-		case typeAnyRange, typeAnyMultirange, typeAnyCompatibleRange, typeAnyCompatibleMultirange:
+		case typeAnyRange:
+			elem := a.base(got).RangeElem()
+			if elem == 0 {
+				return 0, 0, pgwire.Errorf(pgwire.CodeDatatypeMismatch, "argument declared anyrange is not a range type but type %s", a.typeName(got))
+			}
+			err = set(elem)
+		case typeAnyMultirange, typeAnyCompatibleRange, typeAnyCompatibleMultirange:
 			return 0, 0, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "functions over ranges are not supported")
 		case typeAnyEnum:
 			if t := a.catalog.Type(got); t == nil || t.Kind != 'e' {
@@ -249,6 +255,9 @@ func (a *analyzer) concrete(oid, element, compatible types.OID) (types.OID, erro
 			return oid, nil
 		}
 		return 0, pgwire.Errorf(pgwire.CodeDatatypeMismatch, "could not determine polymorphic type because input has type unknown")
+	}
+	if oid == typeAnyRange {
+		return types.RangeOf(from), nil
 	}
 	if oid != typeAnyArray && oid != typeAnyCompatibleArray {
 		return from, nil

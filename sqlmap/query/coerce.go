@@ -230,6 +230,10 @@ func (a *analyzer) applyTypmod(e expr, typmod int32, context types.Context) expr
 	if typmod < 0 || info.typmod == typmod {
 		return e
 	}
+	if c, ok := e.(*castExpr); ok && c.method == castCall && len(c.function.Args) > 1 {
+		c.typmod = typmod // the function applies it
+		return c
+	}
 	out := &castExpr{typing: typing{oid: info.oid, typmod: typmod, at: info.at}, arg: e, method: castModify, explicit: context == types.Explicit}
 	base := a.base(info.oid)
 	if elem := a.element(base); elem != 0 {

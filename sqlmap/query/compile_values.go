@@ -349,7 +349,7 @@ func (x *execution) castCall(e *castExpr, arg evaluator) (evaluator, error) {
 		values := make([]types.Value, len(fn.Args))
 		values[0] = v
 		if len(values) > 1 {
-			values[1] = types.OfInt(-1)
+			values[1] = types.OfInt(int64(e.typmod))
 		}
 		if len(values) > 2 {
 			values[2] = types.OfBool(e.explicit)

@@ -136,12 +136,26 @@ func (x *execution) compileSet(e expr) (setMaker, error) {
 		return nil, err
 	}
 	bind, site, strict := x.binder(c, args), x.site(c), c.function.IsStrict
+	var shape *types.Shape // of records of several columns
+	if len(c.fields) > 1 {
+		shape = shapeOf(c.fields)
+	}
 	return func(f *frame) (schema.Iterator, error) {
 		values, isNull, err := bind(f)
 		if err != nil || isNull && strict {
 			return schema.Each(nil), err
 		}
-		return impl.Rows(site, values)
+		it, err := impl.Rows(site, values)
+		if err != nil || shape == nil {
+			return it, err
+		}
+		return func() (types.Value, bool, error) {
+			v, ok, err := it()
+			if v.Shape == nil {
+				v.Shape = shape
+			}
+			return v, ok, err
+		}, nil
 	}, nil
 }
 

@@ -290,6 +290,16 @@ func rangeElem(oid OID) OID {
 // RangeElem is what a range type is a range of, or 0.
 func (oid OID) RangeElem() OID { return rangeElem(oid) }
 
+// RangeOf is the range type over a type, or 0.
+func RangeOf(elem OID) OID {
+	for _, oid := range []OID{Int4Range, Int8Range, NumRange, TsRange, TsTzRange, DateRange} {
+		if rangeElem(oid) == elem {
+			return oid
+		}
+	}
+	return 0
+}
+
 // String is the name that messages use.
 func (oid OID) String() string {
 	if t := Lookup(oid); t != nil {

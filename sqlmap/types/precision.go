@@ -104,13 +104,18 @@ func IntervalDivide(v Value, divisor float64) (Value, error) {
 		return Value{}, errIntervalRange()
 	}
 	var s span
-	months := float64(v.Months) / divisor
-	whole := math.Trunc(months)
-	s.months = whole
-	days := float64(v.Days)/divisor + (months-whole)*daysPerMonth
-	days = math.Round(days*1e6) / 1e6 // what a month's fraction leaves is not exact
-	s.days = math.Trunc(days)
-	s.micros = math.Round(float64(v.Int)/divisor + (days-s.days)*microsPerDay)
+	months, days := float64(v.Months)/divisor, float64(v.Days)/divisor
+	s.months, s.days = math.Trunc(months), math.Trunc(days)
+	// What is left of months flows into days, and what is left of these into the time.
+	rounded := func(f float64) float64 { return math.Round(f*1e6) / 1e6 }
+	monthDays := rounded((months - s.months) * daysPerMonth)
+	seconds := rounded((days - s.days + monthDays - math.Trunc(monthDays)) * 86400)
+	s.days += math.Trunc(monthDays)
+	if math.Abs(seconds) >= 86400 {
+		s.days += math.Trunc(seconds / 86400)
+		seconds = math.Mod(seconds, 86400)
+	}
+	s.micros = math.Round(float64(v.Int)/divisor + seconds*microsPerSecond)
 	return s.value(1)
 }
 
