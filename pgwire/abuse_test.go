@@ -226,3 +226,10 @@ func checkRefusal(t *testing.T, input, output []byte) {
 type zeroes struct{}
 
 func (zeroes) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestParametersLimit(t *testing.T) {
+	server := startServer(t, &fakeHandler{}, func(c *pgwire.Config) { c.Limits.Parameters = 2 })
+	c := connectTo(t, server.address)
+	three := &pgproto3.Bind{Parameters: [][]byte{nil, nil, nil}}
+	c.want(c.ask(&pgproto3.Parse{Query: "SELECT $1::text"}, three, &pgproto3.Sync{}), "1 E(ERROR 54000) Z(I)")
+}
