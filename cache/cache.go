@@ -39,6 +39,8 @@ type Cache struct {
 	housekeeper housekeeper
 	writers     sync.Pool // *writer
 	counters    counters
+	measures    measures
+	history     statsHistory
 	events      events
 
 	closed     atomic.Bool
@@ -108,6 +110,7 @@ func (c *Cache) restore(ctx context.Context, tier Tier) {
 	state := tier.State()
 	c.seq.Store(uint64(state.LastSeq))
 	c.clock.NotBefore(state.LastMs)
+	c.restoreHistory(state.History)
 	c.namespaces.mu.Lock()
 	c.addNamespaces(state.Namespaces...)
 	c.namespaces.mu.Unlock()

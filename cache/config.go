@@ -12,20 +12,21 @@ import (
 
 // Config is what a cache is made of. Zero fields take the default named with each.
 type Config struct {
-	L1BytesMax    int64            // memory for entries, everything counted; 256 MiB; at least 1 MiB
-	NamespacesMax int              // namespaces at one time; 10,000
-	LeasesMax     int              // fill leases at one time; 65,536
-	Limits        Limits           // sizes of what a write may carry
-	Tier          Tier             // nil: memory only
-	DirtyBytesMax int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
-	Durability    Durability       // of writes whose context does not say; DurabilityInterval
-	WriteWait     time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
-	ScanBytesMax  int64            // keys that one scan may keep, which is all that match without a tier; 64 MiB
-	Now           func() time.Time // the wall clock; time.Now
-	Clock         *Clock           // shared with the tier; nil: made of Now
-	L1Policy      string           // what leaves L1 first, sieve or s3fifo; s3fifo
-	Random        func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
-	Logger        *slog.Logger     // discards
+	L1BytesMax      int64            // memory for entries, everything counted; 256 MiB; at least 1 MiB
+	NamespacesMax   int              // namespaces at one time; 10,000
+	LeasesMax       int              // fill leases at one time; 65,536
+	HistoryInterval time.Duration    // between samples of the statistics; 1 min; negative: none
+	Limits          Limits           // sizes of what a write may carry
+	Tier            Tier             // nil: memory only
+	DirtyBytesMax   int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
+	Durability      Durability       // of writes whose context does not say; DurabilityInterval
+	WriteWait       time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
+	ScanBytesMax    int64            // keys that one scan may keep, which is all that match without a tier; 64 MiB
+	Now             func() time.Time // the wall clock; time.Now
+	Clock           *Clock           // shared with the tier; nil: made of Now
+	L1Policy        string           // what leaves L1 first, sieve or s3fifo; s3fifo
+	Random          func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
+	Logger          *slog.Logger     // discards
 
 	memory arena.Source // where entries live; tests under the race detector use the Go heap
 }
@@ -50,6 +51,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDefault(&cfg.L1BytesMax, l1BytesDefault)
 	orDefault(&cfg.NamespacesMax, namespacesMaxDefault)
 	orDefault(&cfg.LeasesMax, leasesMaxDefault)
+	orDefault(&cfg.HistoryInterval, historyIntervalDefault)
 	orDefault(&cfg.DirtyBytesMax, cfg.L1BytesMax/4)
 	orDefault(&cfg.WriteWait, writeWaitDefault)
 	orDefault(&cfg.ScanBytesMax, scanBytesDefault)

@@ -211,6 +211,7 @@ func (c *Cache) saveAndWrite(ctx context.Context, ops []TierOp, sync bool) error
 			}
 		}
 	}
+	defer c.stopWatch(c.startWatch(), OpTierWrite)
 	return c.config.Tier.Write(ctx, ops, sync)
 }
 

@@ -9,7 +9,7 @@ import (
 const housekeepingPeriod = time.Second
 
 // housekeeper does the periodic work that concerns no entries: leases that nobody asks
-// for any more. (The reaper does what concerns entries.)
+// for any more, statistics. (The reaper does what concerns entries.)
 type housekeeper struct {
 	kicked chan struct{} // buffered 1: do it now
 }
@@ -32,5 +32,7 @@ func (h *housekeeper) run(ctx context.Context, c *Cache) {
 		case <-ticker.C:
 		}
 		c.tidyLeases()
+		c.fadeHotKeys()
+		c.sampleHistory(ctx)
 	}
 }

@@ -76,6 +76,7 @@ func (c *Cache) invalidateLabels(ctx context.Context, gen *generation, labels []
 // runInvalidation runs an invalidation to its end, also if the caller's context ends
 // first: a half-done one would have to stay fenced. A nil gen means all namespaces.
 func (c *Cache) runInvalidation(ctx context.Context, gen *generation, f *fence) (int64, error) {
+	defer c.stopWatch(c.startWatch(), OpInvalidate)
 	in, err := c.newInvalidation(gen, f)
 	if err != nil {
 		return 0, err

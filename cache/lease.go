@@ -151,6 +151,7 @@ func (c *Cache) GetOrLease(ctx context.Context, k Key, o LeaseOptions, h *Hit) (
 	var state LeaseState
 	var id int64
 	var timer *time.Timer // of the whole wait
+	watch := c.sampleRead()
 	for {
 		gen, err := c.leaseGeneration(ctx, k, o)
 		if err != nil || gen == nil {
@@ -165,8 +166,11 @@ func (c *Cache) GetOrLease(ctx context.Context, k Key, o LeaseOptions, h *Hit) (
 			continue
 		}
 		if err != nil || state != LeaseBusy || o.Wait <= 0 {
-			s := c.shardOf(c.hash(gen.id, k.Name))
-			c.countRead(s, gen, h.attrs != nil, h)
+			hash := c.hash(gen.id, k.Name)
+			c.countRead(c.shardOf(hash), gen, h.HasEntry(), h)
+			if timer == nil { // waiting for others is no latency of ours
+				c.noteRead(watch, hash, k, h.HasEntry(), h)
+			}
 			return state, id, err
 		}
 		if timer == nil {

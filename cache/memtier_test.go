@@ -38,6 +38,7 @@ type memKey struct {
 }
 
 type memState struct {
+	history    []HistoryRow
 	records    map[memKey]Record
 	namespaces map[string]NamespaceRow
 	watermarks map[Label]Sequence
@@ -45,7 +46,7 @@ type memState struct {
 }
 
 func newMemState() memState {
-	return memState{map[memKey]Record{}, map[string]NamespaceRow{}, map[Label]Sequence{}, 0}
+	return memState{nil, map[memKey]Record{}, map[string]NamespaceRow{}, map[Label]Sequence{}, 0}
 }
 
 func newMemTier() *memTier { return &memTier{live: newMemState(), durable: newMemState()} }
@@ -95,14 +96,14 @@ func (s *memState) clone() memState {
 	for k, v := range s.watermarks {
 		c.watermarks[k] = v
 	}
-	c.last = s.last
+	c.last, c.history = s.last, slices.Clone(s.history)
 	return c
 }
 
 func (t *memTier) State() TierState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	state := TierState{LastSeq: t.live.last}
+	state := TierState{LastSeq: t.live.last, History: t.live.history}
 	for _, row := range t.live.namespaces {
 		state.Namespaces = append(state.Namespaces, row)
 	}
@@ -402,6 +403,16 @@ func (s *memSnapshot) Close() {
 
 func (t *memTier) Backup(context.Context, string) (BackupReport, error) {
 	return BackupReport{}, errors.New("not in memory")
+}
+
+func (t *memTier) AppendHistory(_ context.Context, rows []HistoryRow, before int64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.apply(false, func(s *memState) {
+		s.history = append(slices.Clone(s.history), rows...)
+		s.history = slices.DeleteFunc(s.history, func(r HistoryRow) bool { return r.Ms < before })
+	})
+	return nil
 }
 
 func (t *memTier) Usage(id NamespaceID) NamespaceUsage {

@@ -219,6 +219,7 @@ func (c *Cache) EntriesOf(namespace []byte) (int64, bool) {
 // the namespace existed. Errors: ErrTierIO (the namespace is empty, but not durably).
 func (c *Cache) FlushNamespace(ctx context.Context, name []byte) (int64, bool, error) {
 	defer c.emit(EventNamespace, name, nil, nil)
+	defer c.stopWatch(c.startWatch(), OpFlush)
 	return c.flushNamespace(ctx, name)
 }
 

@@ -82,10 +82,12 @@ func (c *Cache) Get(ctx context.Context, k Key, h *Hit) (bool, error) {
 		c.countRead(nil, nil, false, h)
 		return false, nil
 	}
+	watch := c.sampleRead()
 	hash := c.hash(gen.id, k.Name)
 	s := c.shardOf(hash)
 	isLive, _, err := c.find(ctx, s, hash, gen, k.Name, h)
 	c.countRead(s, gen, isLive, h)
+	c.noteRead(watch, hash, k, isLive, h)
 	return isLive, err
 }
 
@@ -143,7 +145,9 @@ func (c *Cache) read(ctx context.Context, gen *generation, key []byte, withValue
 	// A fence that was up before the read counts after it too, even if it went down
 	// meanwhile: the record might come from before the removal.
 	up := c.fences.snapshot()
+	watch := c.startWatch()
 	ok, err := c.config.Tier.Get(ctx, gen.id, key, withValue, r)
+	c.stopWatch(watch, OpTierRead)
 	if err != nil {
 		return false, false, c.tierError("read", err)
 	}

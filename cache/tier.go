@@ -150,9 +150,17 @@ type NamespaceChange struct {
 // TierState is what a tier remembers at open.
 type TierState struct {
 	Namespaces []NamespaceRow
-	Watermarks []Watermark // invalidations whose removal was not complete
-	LastSeq    Sequence    // no stored record, namespace or watermark has a greater one
-	LastMs     int64       // a time of Clock, to a second or so before the tier's last write or its close
+	Watermarks []Watermark  // invalidations whose removal was not complete
+	LastSeq    Sequence     // no stored record, namespace or watermark has a greater one
+	LastMs     int64        // a time of Clock, to a second or so before the tier's last write or its close
+	History    []HistoryRow // by time, then namespace
+}
+
+// HistoryRow is a sample of the cache's statistics, opaque to the tier.
+type HistoryRow struct {
+	Ms        int64 // when, Unix ms
+	Namespace string
+	Data      []byte
 }
 
 // TierStats are a tier's counters and gauges since open.
@@ -171,6 +179,7 @@ type TierStats struct {
 	CompressedBytes    int64 // the same after compression
 	CompressionSkipped int64 // payloads stored raw by rule
 	FilterBytes        int64 // memory held by Bloom filters, if known
+	FilterMisses       int64 // look-ups in a file that its filter did not spare
 	Degraded           bool  // puts are rejected or fail; reads may still work
 	DegradedReason     string
 }
@@ -234,6 +243,10 @@ type Tier interface {
 
 	// Backup makes a consistent copy of everything committed so far in a new directory.
 	Backup(ctx context.Context, path string) (BackupReport, error)
+
+	// AppendHistory keeps samples of statistics and forgets those from before a time, Unix
+	// ms. It need not be durable at once.
+	AppendHistory(ctx context.Context, rows []HistoryRow, before int64) error
 
 	// Usage reports what a namespace generation holds.
 	Usage(ns NamespaceID) NamespaceUsage

@@ -52,6 +52,7 @@ func (c *Cache) change(ctx context.Context, k Key, opts UpdateOptions, fn Update
 		c.writers.Put(w)
 	}()
 	w.needValue = opts.NeedValue
+	watch := c.startWatch()
 	for {
 		if c.closed.Load() {
 			return Result{}, ErrClosed
@@ -61,6 +62,7 @@ func (c *Cache) change(ctx context.Context, k Key, opts UpdateOptions, fn Update
 		if err != errChanged {
 			c.countRefusal(err)
 			c.emitChange(k, w.verdict, err)
+			c.noteChange(watch, result.Verdict, err)
 			return result, err
 		}
 		if ctx.Err() != nil {

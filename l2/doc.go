@@ -28,6 +28,7 @@
 //	q seq ns key                      -> size u64 [, file number u32] [, priority u8]:
 //	                                     insertion order, accounting, eviction
 //	x deadline ns key                 -> expiry order; deadline in Unix ms
+//	H time ns-name                    -> a sample of statistics, opaque
 //	i ns kind u16(len text) text key  -> label index
 //
 // No two records share a row: lengths are fixed or prefixed, but for the last part, so

@@ -17,6 +17,7 @@ const (
 	kindQueue      = 'q'
 	kindExpiry     = 'x'
 	kindLabelIndex = 'i'
+	kindHistory    = 'H'
 )
 
 // recordKeyOffset is where the entry's key begins in an m row's key.

@@ -58,7 +58,9 @@ func (s *Store) tick() {
 	s.step("remove orphans", s.removeOrphans)
 	s.step("return space", s.returnSpace)
 	if s.degradedError() == nil { // else Pebble's locks may be held for ever
-		s.diskBytes.Store(int64(s.db.Metrics().DiskSpaceUsage()))
+		metrics := s.db.Metrics()
+		s.diskBytes.Store(int64(metrics.DiskSpaceUsage()))
+		s.filterMisses.Store(metrics.Filter.Misses)
 	}
 }
 

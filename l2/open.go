@@ -229,6 +229,7 @@ func (s *Store) load() error {
 	}
 	err := errors.Join(
 		load(kindSingleton, s.loadSingleton),
+		load(kindHistory, s.loadHistory),
 		load(kindNamespace, func(key, value []byte) bool {
 			row, ok := decodeNamespaceRow(key, value)
 			if ok {

@@ -51,6 +51,7 @@ type Store struct {
 	rejectedBytes atomic.Int64 // puts rejected since the last tick
 	removedBytes  atomic.Int64 // removed since the latest flush for its sake
 	diskBytes     atomic.Int64
+	filterMisses  atomic.Int64 // as of the last tick
 
 	// The committer's own.
 	members   []*request
@@ -109,6 +110,10 @@ type counters struct {
 	compressionSkipped atomic.Int64
 }
 
+// filterBitsPerRecord estimates what the Bloom filters take: ten bits for each row, of two
+// to four rows and the labels of a record.
+const filterBitsPerRecord = 3 * 10
+
 // State implements cache.Tier.
 func (s *Store) State() cache.TierState { return s.state }
 
@@ -127,7 +132,7 @@ func (s *Store) Usage(ns cache.NamespaceID) cache.NamespaceUsage {
 }
 
 // Stats implements cache.Tier. NegativeSkips includes the under 1 % of absent keys for
-// which a filter erred and a block was read: Pebble does not tell. FilterBytes is zero:
+// which a filter erred and a block was read: Pebble does not tell. FilterBytes is estimated:
 // filters are part of the block cache.
 func (s *Store) Stats() cache.TierStats {
 	c, reason := &s.counters, s.degradedReason()
@@ -145,6 +150,8 @@ func (s *Store) Stats() cache.TierStats {
 		CompressedRawBytes: c.compressedRawBytes.Load(),
 		CompressedBytes:    c.compressedBytes.Load(),
 		CompressionSkipped: c.compressionSkipped.Load(),
+		FilterBytes:        s.usage.total.entries.Load() * filterBitsPerRecord / 8,
+		FilterMisses:       s.filterMisses.Load(),
 		Degraded:           reason != "",
 		DegradedReason:     reason,
 	}

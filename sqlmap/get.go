@@ -2,6 +2,7 @@ package sqlmap
 
 import (
 	"context"
+	"time"
 
 	"pgcache/cache"
 	"pgcache/pgwire"
@@ -70,6 +71,17 @@ func (s *statement) bindGet(args *pgwire.BindArgs, recycle pgwire.Portal) (pgwir
 
 // Execute sends the row, if there is one.
 func (p *getPortal) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
+	slow := &p.session.handler.slow
+	if !slow.isOn() {
+		return p.executeTimed(ctx, r)
+	}
+	started := time.Now()
+	done, err := p.executeTimed(ctx, r)
+	slow.note(p.session, p.plan, started, done, err)
+	return done, err
+}
+
+func (p *getPortal) executeTimed(ctx context.Context, r *pgwire.Reply) (pgwire.Completion, error) {
 	s := p.session
 	if s.settings.statementTimeout > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, s.settings.statementTimeout, errStatementTimeout)

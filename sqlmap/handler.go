@@ -25,6 +25,8 @@ type Config struct {
 	// Settings are the rows of cache_settings.
 	Settings []SettingRow
 	Limits   Limits
+	// SlowLog is how long a statement takes that cache_slow_log tells of; 0: it tells none.
+	SlowLog time.Duration
 	// QueryLimits bound what one SELECT over the relations may use.
 	QueryLimits QueryLimits
 	Now         func() time.Time // time.Now
@@ -82,6 +84,7 @@ type Handler struct {
 	limits Limits
 	cache  *cache.Cache
 	plans  *planCache
+	slow   slowLog
 	// catalog is what queries of any shape run on; gaps counts what they ask for in vain.
 	catalog *catalog.Catalog
 	gaps    gaps
@@ -113,6 +116,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg.Version = "devel"
 	}
 	h := &Handler{config: cfg, limits: limits, cache: cfg.Cache}
+	h.slow.threshold = cfg.SlowLog
 	h.plans = newPlanCache(limits)
 	if h.catalog, err = newCatalog(); err != nil {
 		return nil, err

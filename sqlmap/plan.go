@@ -20,6 +20,7 @@ type plan struct {
 	// failure is the error of a statement that cannot be planned, raised when it runs.
 	failure error
 
+	text            string // for the slow log, cut
 	writes          string // the command, if it changes the cache; for read-only transactions
 	endsTransaction bool
 	isEmpty         bool
@@ -84,6 +85,7 @@ func (p *planner) finish(stmt *pg_query.Node) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	out.text = clipText(p.sql)
 	if out.ownParams != nil {
 		out.params = out.ownParams
 		return out, nil

@@ -3,6 +3,7 @@ package sqlmap
 import (
 	"context"
 	"errors"
+	"time"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/scalar"
@@ -89,6 +90,17 @@ var errStatementTimeout = errors.New("statement timeout")
 
 // Execute runs the plan, or goes on sending its rows.
 func (x *execution) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
+	slow := &x.session.handler.slow
+	if !slow.isOn() {
+		return x.executeTimed(ctx, r, isAlone)
+	}
+	s, p, started := x.session, x.plan, time.Now()
+	done, err := x.executeTimed(ctx, r, isAlone)
+	slow.note(s, p, started, done, err)
+	return done, err
+}
+
+func (x *execution) executeTimed(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
 	if x.plan.isEmpty {
 		return pgwire.Completion{Tag: pgwire.TagEmpty}, nil
 	}

@@ -26,6 +26,10 @@ var ownRelations = []struct {
 	{"cache_stats", "counters and gauges of the cache, in one row", 0},
 	{"cache_namespaces", "the namespaces and their counters", 1},
 	{"cache_settings", "the settings of the server", 1},
+	{"cache_stats_history", "counters and gauges over time, of the whole cache (ns NULL) and of the busiest namespaces", 0},
+	{"cache_latency", "how long operations take", 0},
+	{"cache_hot_keys", "the most read keys of late, estimated", 2},
+	{"cache_slow_log", "the latest statements that took longer than slow_log_ms", 0},
 }
 
 // serverFunctions are those of PostgreSQL's functions that ask the session or the server.

@@ -57,7 +57,7 @@ func findRelation(name string) *relation {
 	case "pg_stat_activity":
 		return &relation{columnsOf(activityFields(pgwire.Activity{}, true)), activityRows}
 	}
-	return nil
+	return measuredRelation(name)
 }
 
 // field is a column and its value in one row.

@@ -348,3 +348,42 @@ func TestVoidParameterIsNoArgument(t *testing.T) {
 		}
 	}
 }
+
+func TestSlowLog(t *testing.T) {
+	w := newWorld(t, func(c *Config, _ *cache.Config) { c.SlowLog = 1 })
+	s := w.session("main")
+	long := strings.Repeat("x", 2*slowTextBytesMax)
+	w.simple(s, "INSERT INTO blob (ns, key, value) VALUES ('a', 'secret', 'v')")
+	w.simple(s, "SELECT value FROM blob WHERE ns = 'a' AND key = 'secret'")
+	w.simple(s, "SELECT '"+long+"' || 'é' FROM nothing")
+	w.simple(s, "SELECT 1 / 0 AS \""+long[:60]+"\", '"+long+"'")
+	rows := slowLogRows(s)
+	if len(rows) != 3 { // what cannot be planned takes no time
+		t.Fatalf("%d rows", len(rows))
+	}
+	for _, row := range rows {
+		text := row[6].Text()
+		if len(text) > slowTextBytesMax || row[1].Float < 0 {
+			t.Errorf("%d bytes of text, %v ms", len(text), row[1].Float)
+		}
+	}
+	if got := rows[0][5]; got.IsNull || got.Text() != "22012" {
+		t.Errorf("SQLSTATE %v", got)
+	}
+	if text := rows[1][6].Text(); !strings.HasPrefix(text, "SELECT value FROM blob WHERE") || strings.Contains(text, "secret") {
+		t.Errorf("a statement is shown as %q", text)
+	}
+	for i := range 3 * slowStatementsMax {
+		w.simple(s, fmt.Sprintf("SELECT %d", i))
+	}
+	if rows = slowLogRows(s); len(rows) != slowStatementsMax {
+		t.Errorf("%d rows", len(rows))
+	}
+	other, err := w.handler.NewSession(context.Background(), &pgwire.ConnInfo{Identity: pgwire.Identity{Role: pgwire.RoleReadOnly}, User: "other", Names: &pgwire.Names{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := slowLogRows(other.(*session)); len(rows) != 0 {
+		t.Errorf("a user who is no administrator sees %d statements of others", len(rows))
+	}
+}

@@ -27,6 +27,7 @@ func newServer(s *settings, store *cache.Cache, started time.Time, logger *slog.
 		Settings:  settingRows(s),
 		QueryLimits: sqlmap.QueryLimits{RowsMax: int64(s.MaxQueryRows), BytesMax: int64(s.MaxQueryBytes), WorkMax: int64(s.MaxQueryWork),
 			TimeMax: s.MaxQueryTime},
+		SlowLog: time.Duration(s.SlowLogMs) * time.Millisecond,
 		SessionDefaults: map[string]string{
 			"statement_timeout":                   milliseconds(s.StatementTimeout),
 			"idle_session_timeout":                milliseconds(s.IdleTimeout),

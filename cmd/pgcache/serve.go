@@ -152,13 +152,14 @@ func (m *Main) stop(s *settings, server *pgwire.Server, store *cache.Cache, logg
 func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 	clock := cache.NewClock(time.Now)
 	config := cache.Config{
-		Clock:         clock,
-		L1BytesMax:    int64(s.L1Bytes),
-		L1Policy:      string(s.L1Policy),
-		NamespacesMax: s.MaxNamespaces,
-		Durability:    cache.Durability(s.Durability),
-		Limits:        cache.Limits{ValueBytesMax: int64(s.MaxBlobBytes)},
-		Logger:        logger.With("room", "cache"),
+		Clock:           clock,
+		L1BytesMax:      int64(s.L1Bytes),
+		L1Policy:        string(s.L1Policy),
+		NamespacesMax:   s.MaxNamespaces,
+		HistoryInterval: orNever(s.StatsHistoryInterval),
+		Durability:      cache.Durability(s.Durability),
+		Limits:          cache.Limits{ValueBytesMax: int64(s.MaxBlobBytes)},
+		Logger:          logger.With("room", "cache"),
 	}
 	if s.DataDir != "" {
 		l2Config := s.l2Config(logger)
@@ -228,4 +229,12 @@ func (s *settings) logger(w interface{ Write([]byte) (int, error) }) *slog.Logge
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// orNever is a duration as the rooms take it, for which 0 is the default and not "never".
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }

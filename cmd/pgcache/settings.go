@@ -46,6 +46,9 @@ type settings struct {
 
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"30s" unit:"ms" help:"How long a stop waits for running statements, and then for writing to disk."`
 
+	SlowLogMs            int           `name:"slow-log-ms" default:"100" unit:"ms" help:"Statements that take at least so many milliseconds are told by cache_slow_log. 0: none."`
+	StatsHistoryInterval time.Duration `name:"stats-history-interval" default:"1m" unit:"ms" help:"How often cache_stats_history gets rows. 0: never."`
+
 	LogLevel  logLevel  `name:"log-level" default:"info" placeholder:"LEVEL" unit:"" help:"Least severe messages to log: debug, info, warn or error."`
 	LogFormat logFormat `name:"log-format" default:"text" placeholder:"FORMAT" unit:"" help:"How to log: text or json."`
 

@@ -121,6 +121,8 @@ idle-in-transaction-session-timeout: 4s
 write-timeout: 5s
 tcp-keepalive: 6s
 shutdown-timeout: 1m30s
+slow-log-ms: 14
+stats-history-interval: 15s
 log-level: debug
 log-format: json
 `)
@@ -141,6 +143,7 @@ log-format: json
 		"durability": "always", "durability_interval": "250",
 		"max_blob_bytes": "1000000", "max_namespaces": "5", "max_connections": "6",
 		"l2_block_cache_bytes": "33554432", "l2_memtable_bytes": "4194304", "l2_file_min_bytes": "32768", "l2_free_bytes_min": "1073741824", "l2_ballast_bytes": "1048576", "on_corrupt": "rename", "shutdown_timeout": "90000",
+		"slow_log_ms": "14", "stats_history_interval": "15000",
 		"log_level": "debug", "log_format": "json",
 	}
 	for _, r := range s.rows() {
@@ -203,6 +206,8 @@ func TestRefusedSettings(t *testing.T) {
 		{"a limit of none", []string{"--max-portals=0"}, nil, "", []string{"max-portals", "1000000"}},
 		{"a time too long", []string{"--idle-session-timeout=100h"}, nil, "", []string{"idle-session-timeout", "24h"}},
 		{"no users file", []string{"user", "list"}, nil, "", []string{"--users-file"}},
+		{"negative slowness", []string{"--slow-log-ms=-1"}, nil, "", []string{"slow-log-ms"}},
+		{"busy historian", []string{"--stats-history-interval=1ms"}, nil, "", []string{"stats-history-interval"}},
 		{"no time to stop", []string{"--shutdown-timeout=0s"}, nil, "", []string{"shutdown-timeout"}},
 		{"bad time", []string{"--shutdown-timeout=soon"}, nil, "", []string{"shutdown-timeout", "soon"}},
 	}

@@ -40,6 +40,10 @@ func (s *settings) validate() error {
 		return usagef("l2-file-min-bytes is %s: write a size from 4KiB to 1GiB", s.L2FileMinBytes)
 	case s.DurabilityInterval < durabilityIntervalMin || s.DurabilityInterval > durabilityIntervalMax:
 		return usagef("durability-interval is %s: write a time from 10ms to 1m", s.DurabilityInterval)
+	case s.SlowLogMs < 0 || time.Duration(s.SlowLogMs)*time.Millisecond > time.Hour:
+		return usagef("slow-log-ms is %d: write a number from 0 to 3600000", s.SlowLogMs)
+	case s.StatsHistoryInterval < 0 || s.StatsHistoryInterval > 0 && s.StatsHistoryInterval < time.Second:
+		return usagef("stats-history-interval is %s: write a time from 1s up, or 0", s.StatsHistoryInterval)
 	case s.ShutdownTimeout <= 0 || s.ShutdownTimeout > shutdownTimeoutMax:
 		return usagef("shutdown-timeout is %s: write a time up to 1h, like 30s", s.ShutdownTimeout)
 	}
