@@ -39,8 +39,9 @@ type groupMember struct {
 	chunk *arena.Chunk
 	ref   arena.Ref
 	// isCrossed: an older write of the key was on its way to the tier when the group was
-	// published, and may get there after it. A put comes to nothing there, but what the
-	// group has made absent must be made absent again.
+	// published, and may get there after it. The entry then stays dirty and is written once
+	// more, behind that write: else the older one would come to life in the tier if the
+	// group's was removed from there before it arrives.
 	isCrossed bool
 }
 
@@ -309,8 +310,7 @@ func (m *groupMember) settle(g *group, op *TierOp, err error, isOver bool) {
 		s.wakeWhenSaved(m.hash)
 		return
 	}
-	isAbsent := op.Delete || op.Rejected
-	if isAbsent && m.isCrossed || !g.sync && s.isSyncAwaited(m.hash) {
+	if m.isCrossed || !g.sync && s.isSyncAwaited(m.hash) {
 		s.enqueueDirty(m.hash)
 		return
 	}
