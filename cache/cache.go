@@ -41,6 +41,7 @@ type Cache struct {
 	counters    counters
 	measures    measures
 	history     statsHistory
+	promotions  promotions
 	events      events
 
 	closed     atomic.Bool
@@ -81,6 +82,7 @@ func Open(cfg Config) (*Cache, error) {
 	c.reaper.kicked = make(chan struct{}, 1)
 	c.events.work = make(chan struct{}, 1)
 	c.housekeeper.kicked = make(chan struct{}, 1)
+	c.promotions.work = make(chan struct{}, 1)
 	c.counters.started = cfg.Now()
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -91,6 +93,9 @@ func Open(cfg Config) (*Cache, error) {
 	c.background.Go(func() { c.reaper.run(ctx, c) })
 	c.background.Go(func() { c.events.run(ctx) })
 	c.background.Go(func() { c.housekeeper.run(ctx, c) })
+	for range c.config.PromotionWorkers {
+		c.background.Go(func() { c.runPromotions(ctx) })
+	}
 	return c, nil
 }
 

@@ -12,21 +12,24 @@ import (
 
 // Config is what a cache is made of. Zero fields take the default named with each.
 type Config struct {
-	L1BytesMax      int64            // memory for entries, everything counted; 256 MiB; at least 1 MiB
-	NamespacesMax   int              // namespaces at one time; 10,000
-	LeasesMax       int              // fill leases at one time; 65,536
-	HistoryInterval time.Duration    // between samples of the statistics; 1 min; negative: none
-	Limits          Limits           // sizes of what a write may carry
-	Tier            Tier             // nil: memory only
-	DirtyBytesMax   int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
-	Durability      Durability       // of writes whose context does not say; DurabilityInterval
-	WriteWait       time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
-	ScanBytesMax    int64            // keys that one scan may keep, which is all that match without a tier; 64 MiB
-	Now             func() time.Time // the wall clock; time.Now
-	Clock           *Clock           // shared with the tier; nil: made of Now
-	L1Policy        string           // what leaves L1 first, sieve or s3fifo; s3fifo
-	Random          func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
-	Logger          *slog.Logger     // discards
+	L1BytesMax        int64            // memory for entries, everything counted; 256 MiB; at least 1 MiB
+	NamespacesMax     int              // namespaces at one time; 10,000
+	LeasesMax         int              // fill leases at one time; 65,536
+	HistoryInterval   time.Duration    // between samples of the statistics; 1 min; negative: none
+	PromoteOn         PromoteOn        // which reads from the tier promote
+	PromotionWorkers  int              // that promote; 0: the reader does
+	PromotionQueueMax int              // entries that wait for them; 1024
+	Limits            Limits           // sizes of what a write may carry
+	Tier              Tier             // nil: memory only
+	DirtyBytesMax     int64            // entries waiting for the tier; a quarter of L1BytesMax, and at most half
+	Durability        Durability       // of writes whose context does not say; DurabilityInterval
+	WriteWait         time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
+	ScanBytesMax      int64            // keys that one scan may keep, which is all that match without a tier; 64 MiB
+	Now               func() time.Time // the wall clock; time.Now
+	Clock             *Clock           // shared with the tier; nil: made of Now
+	L1Policy          string           // what leaves L1 first, sieve or s3fifo; s3fifo
+	Random            func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
+	Logger            *slog.Logger     // discards
 
 	memory arena.Source // where entries live; tests under the race detector use the Go heap
 }
@@ -52,6 +55,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDefault(&cfg.NamespacesMax, namespacesMaxDefault)
 	orDefault(&cfg.LeasesMax, leasesMaxDefault)
 	orDefault(&cfg.HistoryInterval, historyIntervalDefault)
+	orDefault(&cfg.PromotionQueueMax, promotionQueueMaxDefault)
 	orDefault(&cfg.DirtyBytesMax, cfg.L1BytesMax/4)
 	orDefault(&cfg.WriteWait, writeWaitDefault)
 	orDefault(&cfg.ScanBytesMax, scanBytesDefault)
@@ -81,6 +85,10 @@ func (cfg Config) withDefaults() (Config, error) {
 		return cfg, &ArgumentError{"l1_policy", fmt.Sprintf("%q is not a policy: %s or %s", cfg.L1Policy, eviction.SieveName, eviction.S3FIFOName)}
 	case cfg.NamespacesMax < 1:
 		return cfg, &ArgumentError{"max_namespaces", "must be positive"}
+	case cfg.PromotionWorkers < 0 || cfg.PromotionWorkers > promotionWorkersMax:
+		return cfg, &ArgumentError{"promotion_workers", fmt.Sprintf("must be between 0 and %d", promotionWorkersMax)}
+	case cfg.PromotionQueueMax < 1:
+		return cfg, &ArgumentError{"promotion_queue", "must be positive"}
 	case cfg.LeasesMax < 1:
 		return cfg, &ArgumentError{"leases_max", "must be positive"}
 	case cfg.DirtyBytesMax < 0 || cfg.DirtyBytesMax > cfg.L1BytesMax/2:

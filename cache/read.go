@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -126,13 +127,23 @@ func (c *Cache) countRead(s *shard, gen *generation, isHit bool, h *Hit) {
 // fetch reads a key from the tier, promotes it if it may live in L1, and fills h.
 func (c *Cache) fetch(ctx context.Context, s *shard, hash uint64, gen *generation, key []byte, m mark, h *Hit) (found, error) {
 	r := &Record{}
-	ok, _, err := c.read(ctx, gen, key, true, r, h)
+	isShared := false
+	ok, _, err := c.readBy(gen, r, h, true, func() (ok bool, err error) {
+		ok, isShared, err = s.readOnceAtATime(ctx, hash, gen, key, m, r)
+		return ok, err
+	})
 	if err != nil || !ok {
 		return foundAbsent, err
 	}
 	h.lastAccess = r.Attrs.CreatedMs()
-	if s.admitsRead(hash, r.Attrs.Admission(), entryBytes(len(key), len(r.Attrs), len(r.Value))) {
-		c.promote(s, hash, gen, r, m, h)
+	switch {
+	case isShared || !s.isWantedInL1(hash, r): // who reads it promotes it
+	case c.config.PromotionWorkers == 0:
+		c.promote(s, hash, gen, r, m, h.nowMs, h)
+	default:
+		job := *r
+		job.Key = bytes.Clone(key)
+		c.offerPromotion(promotionJob{s, hash, gen, &job, m, h.nowMs})
 	}
 	h.isFromTier = true
 	return foundLive, nil
@@ -142,11 +153,16 @@ func (c *Cache) fetch(ctx context.Context, s *shard, hash uint64, gen *generatio
 // way covers it, fills h from it (unpinned: the record's memory belongs to h). covered
 // reports that the tier has a record that only an invalidation under way hides.
 func (c *Cache) read(ctx context.Context, gen *generation, key []byte, withValue bool, r *Record, h *Hit) (live, covered bool, err error) {
+	return c.readBy(gen, r, h, withValue, func() (bool, error) { return c.config.Tier.Get(ctx, gen.id, key, withValue, r) })
+}
+
+// readBy is read with a get of the record that may be another's.
+func (c *Cache) readBy(gen *generation, r *Record, h *Hit, withValue bool, get func() (bool, error)) (live, covered bool, err error) {
 	// A fence that was up before the read counts after it too, even if it went down
 	// meanwhile: the record might come from before the removal.
 	up := c.fences.snapshot()
 	watch := c.startWatch()
-	ok, err := c.config.Tier.Get(ctx, gen.id, key, withValue, r)
+	ok, err := get()
 	c.stopWatch(watch, OpTierRead)
 	if err != nil {
 		return false, false, c.tierError("read", err)
@@ -169,9 +185,9 @@ func (c *Cache) read(ctx context.Context, gen *generation, key []byte, withValue
 	return true, false, nil
 }
 
-// promote copies a record into L1, unless something happened to the key since the mark,
-// and then pins h to the copy.
-func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mark, h *Hit) {
+// promote copies a record, read at nowMs, into L1, unless something happened to the key
+// since the mark, and then pins h, if there is one, to the copy.
+func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mark, nowMs int64, h *Hit) {
 	size := int64(arena.Size(entryBytes(len(r.Key), len(r.Attrs), len(r.Value)))) + overheadOf(r.Attrs)
 	if quota := limitsOf(gen).L1BytesMax; quota > 0 && (size > quota || !c.makeQuotaRoom(gen, size, s)) {
 		return
@@ -195,13 +211,15 @@ func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mar
 	e.fill(gen.id, r.Key, r.Attrs, r.Value)
 	header := e.header()
 	header.seq = r.Seq
-	header.lastAccessMs.Store(h.nowMs)
+	header.lastAccessMs.Store(nowMs)
 	header.storedLen.Store(int32(r.StoredLen))
 	number := s.publish(hash, ref, 0)
 	s.queue(number)
-	nowMs, state, lastAccess := h.nowMs, h.state, h.lastAccess
-	s.pin(number, e, nowMs, state, h)
-	h.lastAccess = lastAccess
+	if h != nil {
+		state, lastAccess := h.state, h.lastAccess
+		s.pin(number, e, nowMs, state, h)
+		h.lastAccess = lastAccess
+	}
 	c.counters.promotions.Add(1)
 	s.compact()
 }

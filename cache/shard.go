@@ -37,10 +37,12 @@ type shard struct {
 	quotaHand    uint32 // where evictOf goes on
 	// changes counts, for each stripe of keys, the writes, deletes and removals by the
 	// tier: what was read of a key before a change must not be acted on after it (I3).
-	changes [stripesPerShard]uint32
-	asked   asked
-	waiters map[uint64][]*flushWaiter // by key hash: who waits for a dirty entry's flush
-	leases  map[uint64]*lease         // by key hash
+	changes  [stripesPerShard]uint32
+	asked    asked
+	waiters  map[uint64][]*flushWaiter // by key hash: who waits for a dirty entry's flush
+	leases   map[uint64]*lease         // by key hash
+	flights  flights
+	readOnce readOnce // nil: a first hit promotes
 	// inHand are the keys that a flusher is writing to the tier. held counts, by key, the
 	// groups that are to be written first.
 	inHand map[uint64]struct{}
@@ -89,6 +91,9 @@ func newShard(c *Cache, number int, pool *arena.Pool) *shard {
 		waiters: map[uint64][]*flushWaiter{}, inHand: map[uint64]struct{}{}, held: map[uint64]int{}, leases: map[uint64]*lease{},
 	}
 	s.slots.Extend(0)
+	if c.config.PromoteOn == PromoteOnSecondHit {
+		s.readOnce = make(readOnce, readOnceLen)
+	}
 	s.policy = eviction.New(c.config.L1Policy, func(number uint32) uint32 { return s.slot(number).tag }, c.config.Random())
 	return s
 }

@@ -10,37 +10,40 @@ import (
 // Stats are counters since Open, and gauges. A get or peek of a key counts as described
 // at the field; scans count nowhere.
 type Stats struct {
-	Hits              int64 // Get answered with a live entry, from either tier
-	Misses            int64 // Get that found none
-	L1Hits            int64 // the part of Hits answered from L1
-	L2Hits            int64
-	Insertions        int64 // writes stored (new keys and overwrites)
-	Evictions         int64 // entries dropped from L1 for room
-	Expirations       int64 // entries removed because they were dead, either tier
-	Invalidations     int64 // live keys removed by key, prefix, tag or dependency
-	NamespaceFlushes  int64
-	VersionMismatches int64 // writes refused with VersionError
-	StaleServes       int64 // the part of Hits that was stale
-	IdleEvictions     int64 // the part of Expirations that was due to the idle TTL
-	Entries           int64 // keys held, in either tier, once each; dead unswept ones included
-	L1Entries         int64
-	L1BytesInUse      int64
-	L1BytesMax        int64
-	L1BytesResident   int64 // memory obtained from the system for entries
-	DirtyBytes        int64 // entries waiting for the tier
-	DirtyBytesMax     int64
-	TierWritesDropped int64 // entries kept from the tier because it did not keep up
-	TierErrors        int64 // failed tier calls
-	Promotions        int64
-	LeasesGranted     int64
-	LeasesRejected    int64 // writes refused with LeaseError
-	LeasesExhausted   int64 // leases not granted because LeasesMax were in use
-	LeasesInUse       int64 // expired ones that nobody asked for since included
-	Namespaces        int64
-	NamespacesMax     int64
-	Started           time.Time
-	Tier              TierStats // zero when memory only
-	HasTier           bool
+	Hits                int64 // Get answered with a live entry, from either tier
+	Misses              int64 // Get that found none
+	L1Hits              int64 // the part of Hits answered from L1
+	L2Hits              int64
+	Insertions          int64 // writes stored (new keys and overwrites)
+	Evictions           int64 // entries dropped from L1 for room
+	Expirations         int64 // entries removed because they were dead, either tier
+	Invalidations       int64 // live keys removed by key, prefix, tag or dependency
+	NamespaceFlushes    int64
+	VersionMismatches   int64 // writes refused with VersionError
+	StaleServes         int64 // the part of Hits that was stale
+	IdleEvictions       int64 // the part of Expirations that was due to the idle TTL
+	Entries             int64 // keys held, in either tier, once each; dead unswept ones included
+	L1Entries           int64
+	L1BytesInUse        int64
+	L1BytesMax          int64
+	L1BytesResident     int64 // memory obtained from the system for entries
+	DirtyBytes          int64 // entries waiting for the tier
+	DirtyBytesMax       int64
+	TierWritesDropped   int64 // entries kept from the tier because it did not keep up
+	TierErrors          int64 // failed tier calls
+	Promotions          int64
+	PromotionsQueued    int64
+	PromotionsDropped   int64 // pushed out of the full queue
+	PromotionQueueDepth int64
+	LeasesGranted       int64
+	LeasesRejected      int64 // writes refused with LeaseError
+	LeasesExhausted     int64 // leases not granted because LeasesMax were in use
+	LeasesInUse         int64 // expired ones that nobody asked for since included
+	Namespaces          int64
+	NamespacesMax       int64
+	Started             time.Time
+	Tier                TierStats // zero when memory only
+	HasTier             bool
 }
 
 // NamespaceStats are the same for one namespace.
@@ -89,8 +92,9 @@ func (c *Cache) Stats() Stats {
 		L1BytesInUse: c.used.Load(), L1BytesMax: c.config.L1BytesMax, L1BytesResident: c.pool.ResidentBytes(),
 		DirtyBytes: c.dirty.Load(), DirtyBytesMax: c.config.DirtyBytesMax,
 		TierWritesDropped: n.tierWritesDropped.Load(), TierErrors: n.tierErrors.Load(),
-		Promotions:    n.promotions.Load(),
-		LeasesGranted: n.leasesGranted.Load(), LeasesRejected: n.leasesRejected.Load(), LeasesExhausted: n.leasesExhausted.Load(), LeasesInUse: c.leases.count.Load(),
+		Promotions: n.promotions.Load(), PromotionsQueued: c.promotions.queued.Load(), PromotionsDropped: c.promotions.dropped.Load(),
+		PromotionQueueDepth: c.promotions.depth(),
+		LeasesGranted:       n.leasesGranted.Load(), LeasesRejected: n.leasesRejected.Load(), LeasesExhausted: n.leasesExhausted.Load(), LeasesInUse: c.leases.count.Load(),
 		Namespaces: int64(len(*c.namespaces.byName.Load())), NamespacesMax: int64(c.config.NamespacesMax),
 		Started: n.started,
 	}

@@ -152,14 +152,17 @@ func (m *Main) stop(s *settings, server *pgwire.Server, store *cache.Cache, logg
 func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 	clock := cache.NewClock(time.Now)
 	config := cache.Config{
-		Clock:           clock,
-		L1BytesMax:      int64(s.L1Bytes),
-		L1Policy:        string(s.L1Policy),
-		NamespacesMax:   s.MaxNamespaces,
-		HistoryInterval: orNever(s.StatsHistoryInterval),
-		Durability:      cache.Durability(s.Durability),
-		Limits:          cache.Limits{ValueBytesMax: int64(s.MaxBlobBytes)},
-		Logger:          logger.With("room", "cache"),
+		Clock:             clock,
+		L1BytesMax:        int64(s.L1Bytes),
+		L1Policy:          string(s.L1Policy),
+		NamespacesMax:     s.MaxNamespaces,
+		HistoryInterval:   orNever(s.StatsHistoryInterval),
+		PromoteOn:         cache.PromoteOn(s.L2PromoteOn),
+		PromotionWorkers:  s.L2PromotionWorkers,
+		PromotionQueueMax: s.L2PromotionQueue,
+		Durability:        cache.Durability(s.Durability),
+		Limits:            cache.Limits{ValueBytesMax: int64(s.MaxBlobBytes)},
+		Logger:            logger.With("room", "cache"),
 	}
 	if s.DataDir != "" {
 		l2Config := s.l2Config(logger)

@@ -46,6 +46,10 @@ type settings struct {
 
 	ShutdownTimeout time.Duration `name:"shutdown-timeout" default:"30s" unit:"ms" help:"How long a stop waits for running statements, and then for writing to disk."`
 
+	L2PromoteOn        promoteOn `name:"l2-promote-on" default:"first" placeholder:"HIT" unit:"" help:"Which hit on disk brings an entry into memory: the first, or the second."`
+	L2PromotionWorkers int       `name:"l2-promotion-workers" default:"0" unit:"" help:"Workers that do so in the background, behind a queue whose oldest entries give way. 0: the reading statement does."`
+	L2PromotionQueue   int       `name:"l2-promotion-queue" default:"1024" unit:"" help:"Most entries in that queue."`
+
 	SlowLogMs            int           `name:"slow-log-ms" default:"100" unit:"ms" help:"Statements that take at least so many milliseconds are told by cache_slow_log. 0: none."`
 	StatsHistoryInterval time.Duration `name:"stats-history-interval" default:"1m" unit:"ms" help:"How often cache_stats_history gets rows. 0: never."`
 
@@ -251,3 +255,21 @@ func plainValue(v reflect.Value) string {
 		return fmt.Sprint(x)
 	}
 }
+
+// promoteOn is first or second.
+type promoteOn cache.PromoteOn
+
+// UnmarshalText reads it.
+func (p *promoteOn) UnmarshalText(text []byte) error {
+	switch strings.ToLower(string(text)) {
+	case "first":
+		*p = promoteOn(cache.PromoteOnFirstHit)
+	case "second":
+		*p = promoteOn(cache.PromoteOnSecondHit)
+	default:
+		return fmt.Errorf("%q is no hit to promote on: write first or second", text)
+	}
+	return nil
+}
+
+func (p promoteOn) String() string { return cache.PromoteOn(p).String() }

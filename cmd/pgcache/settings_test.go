@@ -122,6 +122,9 @@ write-timeout: 5s
 tcp-keepalive: 6s
 shutdown-timeout: 1m30s
 slow-log-ms: 14
+l2-promote-on: second
+l2-promotion-workers: 3
+l2-promotion-queue: 17
 stats-history-interval: 15s
 log-level: debug
 log-format: json
@@ -143,7 +146,7 @@ log-format: json
 		"durability": "always", "durability_interval": "250",
 		"max_blob_bytes": "1000000", "max_namespaces": "5", "max_connections": "6",
 		"l2_block_cache_bytes": "33554432", "l2_memtable_bytes": "4194304", "l2_file_min_bytes": "32768", "l2_free_bytes_min": "1073741824", "l2_ballast_bytes": "1048576", "on_corrupt": "rename", "shutdown_timeout": "90000",
-		"slow_log_ms": "14", "stats_history_interval": "15000",
+		"l2_promote_on": "second", "l2_promotion_workers": "3", "l2_promotion_queue": "17", "slow_log_ms": "14", "stats_history_interval": "15000",
 		"log_level": "debug", "log_format": "json",
 	}
 	for _, r := range s.rows() {

@@ -40,6 +40,10 @@ func (s *settings) validate() error {
 		return usagef("l2-file-min-bytes is %s: write a size from 4KiB to 1GiB", s.L2FileMinBytes)
 	case s.DurabilityInterval < durabilityIntervalMin || s.DurabilityInterval > durabilityIntervalMax:
 		return usagef("durability-interval is %s: write a time from 10ms to 1m", s.DurabilityInterval)
+	case s.L2PromotionWorkers < 0 || s.L2PromotionWorkers > 64:
+		return usagef("l2-promotion-workers is %d: write a number from 0 to 64", s.L2PromotionWorkers)
+	case s.L2PromotionQueue < 1 || s.L2PromotionQueue > 1<<20:
+		return usagef("l2-promotion-queue is %d: write a number from 1 to %d", s.L2PromotionQueue, 1<<20)
 	case s.SlowLogMs < 0 || time.Duration(s.SlowLogMs)*time.Millisecond > time.Hour:
 		return usagef("slow-log-ms is %d: write a number from 0 to 3600000", s.SlowLogMs)
 	case s.StatsHistoryInterval < 0 || s.StatsHistoryInterval > 0 && s.StatsHistoryInterval < time.Second:

@@ -1,0 +1,166 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// inL1 reports that L1 holds the key, without reading it.
+func inL1(c *Cache, ns, key string) bool {
+	var h Hit
+	defer h.Release()
+	gen := c.generationOf([]byte(ns))
+	hash := c.hash(gen.id, []byte(key))
+	result, _ := c.shardOf(hash).look(hash, gen, []byte(key), false, &h)
+	return result == foundLive
+}
+
+// waitFor waits for background work.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !done(); {
+		if time.Now().After(end) {
+			t.Fatalf("%s does not happen", what)
+		}
+		<-time.After(time.Millisecond)
+	}
+}
+
+func TestPromotionOnFirstOrSecondHit(t *testing.T) {
+	for _, workers := range []int{0, 2} {
+		for _, on := range []PromoteOn{PromoteOnFirstHit, PromoteOnSecondHit} {
+			t.Run(fmt.Sprint(on, workers), func(t *testing.T) {
+				c := open(t, Config{Tier: newMemTier(), PromoteOn: on, PromotionWorkers: workers})
+				promoted := func(n int64) func() bool { return func() bool { return c.Stats().Promotions == n } }
+				put(t, c, "n", "k", "v", tags("t"))
+				put(t, c, "n", "always", "v", func(d *Draft) { d.Admission = AdmitAlways })
+				put(t, c, "n", "never", "v", func(d *Draft) { d.Admission = AdmitNever })
+				settle(t, c)
+				for _, s := range c.shards { // out of L1, and not as the policy's victims
+					s.mu.Lock()
+					for number := uint32(1); number < s.given; number++ {
+						if s.slot(number).ref != 0 {
+							s.remove(number)
+						}
+					}
+					s.mu.Unlock()
+				}
+				wantValue(t, c, "n", "never", "v")
+				wantValue(t, c, "n", "always", "v")
+				waitFor(t, "a promotion", promoted(1))
+				wantValue(t, c, "n", "k", "v")
+				if on == PromoteOnSecondHit {
+					if inL1(c, "n", "k") {
+						t.Error("promoted by the first hit")
+					}
+					wantValue(t, c, "n", "k", "v")
+				}
+				waitFor(t, "a promotion", promoted(2))
+				if !inL1(c, "n", "k") || !inL1(c, "n", "always") || inL1(c, "n", "never") {
+					t.Error("the wrong ones are in memory")
+				}
+				s := c.Stats()
+				if want := int64(2); workers > 0 && (s.PromotionsQueued != want || s.PromotionsDropped != 0 || s.PromotionQueueDepth != 0) || workers == 0 && s.PromotionsQueued != 0 {
+					t.Errorf("%+v", s)
+				}
+				evictAll(c)
+				wantValue(t, c, "n", "k", "v") // known: it was here until just now
+				waitFor(t, "a promotion", promoted(3))
+			})
+		}
+	}
+}
+
+func TestFullPromotionQueueDropsTheOldest(t *testing.T) {
+	c := open(t, Config{Tier: newMemTier(), PromotionWorkers: 1, PromotionQueueMax: 3})
+	put(t, c, "n", "k", "v")
+	gen := c.generationOf([]byte("n"))
+	job := func(i int, size int) promotionJob {
+		key := []byte(fmt.Sprint(i))
+		hash := c.hash(gen.id, key)
+		return promotionJob{c.shardOf(hash), hash, gen, &Record{Key: key, Value: make([]byte, size), Attrs: AppendAttrs(nil, &AttrsInput{})}, mark{change: 1 << 31}, 0}
+	}
+	q := Cache{config: c.config} // a queue without workers
+	q.promotions.work = make(chan struct{}, 1)
+	for i := range 5 {
+		q.offerPromotion(job(i, 10))
+	}
+	var left []string
+	for _, j := range q.promotions.jobs {
+		left = append(left, string(j.r.Key))
+	}
+	if !slices.Equal(left, []string{"2", "3", "4"}) || q.promotions.dropped.Load() != 2 || q.promotions.queued.Load() != 5 {
+		t.Errorf("left %v, dropped %d", left, q.promotions.dropped.Load())
+	}
+	q.offerPromotion(job(7, int(c.config.L1BytesMax/promotionShare)-500))
+	if q.promotions.depth() != 3 && q.promotions.depth() != 1 {
+		t.Errorf("%d in the queue", q.promotions.depth())
+	}
+	q.offerPromotion(job(8, int(c.config.L1BytesMax)))
+	if q.promotions.bytes > c.config.L1BytesMax/promotionShare {
+		t.Errorf("%d bytes wait", q.promotions.bytes)
+	}
+	for {
+		if _, ok := q.promotions.take(); !ok {
+			break
+		}
+	}
+	if q.promotions.bytes != 0 {
+		t.Errorf("%d bytes in an empty queue", q.promotions.bytes)
+	}
+}
+
+// TestConcurrentMissesReadTheTierOnce holds the tier's answer back until all have asked.
+func TestConcurrentMissesReadTheTierOnce(t *testing.T) {
+	const readers = 50
+	tier := newMemTier()
+	c := open(t, Config{Tier: tier})
+	put(t, c, "n", "k", "v", tags("t"))
+	settle(t, c)
+	evictAll(c)
+	before := tier.reads.Load()
+	gen := c.generationOf([]byte("n"))
+	hash := c.hash(gen.id, []byte("k"))
+	s := c.shardOf(hash)
+	release := make(chan struct{})
+	do := func() { <-release }
+	tier.afterGet.Store(&do) // holds up the first reader, after its read
+	var wait sync.WaitGroup
+	read := func() {
+		var h Hit
+		ok, err := c.Get(background, K("n", "k"), &h)
+		if !ok || err != nil || string(h.Value()) != "v" || !h.Attrs().HasLabel(Tag, "t") {
+			t.Errorf("%v, %v", ok, err)
+		}
+		h.Release()
+	}
+	wait.Go(read)
+	waitFor(t, "the first read", func() bool { return tier.reads.Load() == before+1 })
+	for range readers - 1 {
+		wait.Go(read)
+	}
+	// One who gives up waiting does not disturb the others.
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	var h Hit
+	if _, err := c.Get(ctx, K("n", "k"), &h); err == nil {
+		t.Error("a read with an ended context succeeded without the tier")
+	}
+	// One who asks after a change does not get what was read before it.
+	s.mu.Lock()
+	s.changes[stripeOf(hash)]++
+	s.mu.Unlock()
+	read()
+	close(release)
+	wait.Wait()
+	if got := tier.reads.Load() - before; got > 3 {
+		t.Errorf("%d reads of the tier for %d readers", got, readers)
+	}
+	if len(s.flights.byHash) != 0 {
+		t.Error("a flight is left")
+	}
+}
