@@ -2,13 +2,16 @@ package cache_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -28,6 +31,10 @@ import (
 //     before the get began (C1, C2);
 //   - its labels are those it was written with (C4).
 //
+// And of every put that presented a lease and was not refused: since the lease was granted
+// no other write of the key, and no invalidation that covers what was put, both began and
+// ended before the put began (C2).
+//
 // A crash, after which only what was synced and some of the rest is there, may undo an
 // acknowledged put, so that an older one shows again; it may never undo an invalidation.
 //
@@ -44,6 +51,7 @@ type event struct {
 	label      string // tag, dependency or prefix
 	start, end int64
 	block      int64 // 0: none
+	leased     int64 // of a put that presented a lease: when that had been granted; 0: none
 }
 
 // endBlocks makes blocks end when their first value was served.
@@ -104,6 +112,7 @@ func check(history []event) (wrong []string) {
 			invalidations = append(invalidations, e)
 		}
 	}
+	wrong = append(wrong, checkLeases(byKey, invalidations)...)
 	for i := range history {
 		get := &history[i]
 		if get.kind != "get" || get.value == "" {
@@ -130,6 +139,29 @@ func check(history []event) (wrong []string) {
 		for _, x := range invalidations {
 			if w.end < x.start && x.end < get.start && x.covers(w) {
 				say("put at %d..%d, invalidated by %s %s at %d..%d", w.start, w.end, x.kind, x.label, x.start, x.end)
+			}
+		}
+	}
+	return wrong
+}
+
+// checkLeases returns the puts that should have been refused.
+func checkLeases(byKey map[string][]*event, invalidations []*event) (wrong []string) {
+	for key, puts := range byKey {
+		for _, w := range puts {
+			if w.leased == 0 {
+				continue
+			}
+			overtook := func(x *event) bool { return x.start > w.leased && x.end < w.start }
+			for _, other := range puts {
+				if other != w && overtook(other) {
+					wrong = append(wrong, fmt.Sprintf("put %s of %s at %d..%d, lease of %d: overtaken by put %s at %d..%d", w.value, key, w.start, w.end, w.leased, other.value, other.start, other.end))
+				}
+			}
+			for _, x := range invalidations {
+				if overtook(x) && x.covers(w) {
+					wrong = append(wrong, fmt.Sprintf("put %s of %s at %d..%d, lease of %d: overtaken by %s %s at %d..%d", w.value, key, w.start, w.end, w.leased, x.kind, x.label, x.start, x.end))
+				}
 			}
 		}
 	}
@@ -186,6 +218,19 @@ func TestHistoryCheckerFindsLies(t *testing.T) {
 	if len(check([]event{put, get})) == 0 {
 		t.Error("lost labels: not found")
 	}
+	fill := event{kind: "put", ns: "n", key: "k", value: "3", tags: []string{"t"}, leased: 2, start: 5, end: 6}
+	for name, between := range map[string]event{
+		"write": {kind: "put", ns: "n", key: "k", value: "4", start: 3, end: 4},
+		"tag":   {kind: "tag", ns: "n", label: "t", start: 3, end: 4},
+	} {
+		if len(check([]event{between, fill})) == 0 {
+			t.Errorf("lease overtaken by %s: not found", name)
+		}
+		between.start = 1
+		if wrong := check([]event{between, fill}); len(wrong) != 0 {
+			t.Errorf("%s begun before the lease: %v", name, wrong)
+		}
+	}
 }
 
 // world is the system under test; restarts hold the lock exclusively.
@@ -200,6 +245,7 @@ type world struct {
 	store *l2.Store
 
 	withTier bool
+	seed     uint64
 
 	recorded struct {
 		sync.Mutex
@@ -225,7 +271,7 @@ func TestHistoryOfConcurrentClients(t *testing.T) {
 
 func runHistory(t *testing.T, withTier bool, seed uint64) {
 	const clients, steps = 6, 500
-	w := &world{t: t, withTier: withTier}
+	w := &world{t: t, withTier: withTier, seed: seed}
 	if withTier {
 		w.fs = vfs.NewCrashableMem()
 	}
@@ -253,6 +299,8 @@ func runHistory(t *testing.T, withTier bool, seed uint64) {
 func (w *world) open() {
 	cfg := cache.Config{L1BytesMax: 1 << 20}.OnHeap()
 	if w.withTier {
+		// All ways to promote.
+		cfg.PromoteOn, cfg.PromotionWorkers = cache.PromoteOn(w.seed%2), int(w.seed%3)
 		store, err := l2.Open(l2.Config{Dir: "data", FS: w.fs, FreeBytesMin: -1, MemTableBytes: 1 << 20, BlockCacheBytes: 1 << 20})
 		if err != nil {
 			w.t.Fatal(err)
@@ -280,8 +328,10 @@ func (w *world) step(random *rand.Rand) {
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	switch {
-	case roll < 450:
+	case roll < 400:
 		w.get(ns, key)
+	case roll < 450:
+		w.getOrFill(random, ns, key)
 	case roll < 650:
 		w.put(random, ns, key)
 	case roll < 750:
@@ -328,12 +378,35 @@ func (w *world) crash(random *rand.Rand) {
 func (w *world) get(ns, key string) {
 	var h cache.Hit
 	e := event{kind: "get", ns: ns, key: key, start: w.moved.Add(1)}
-	ok, err := w.cache.Get(context.Background(), cache.K(ns, key), &h)
+	_, err := w.cache.Get(context.Background(), cache.K(ns, key), &h)
+	w.served(e, &h, err)
+}
+
+// getOrFill reads a key and, if that grants a lease, fills it; others may come in between.
+func (w *world) getOrFill(random *rand.Rand, ns, key string) {
+	var h cache.Hit
+	holder := w.cache.NewLeaseHolder()
+	defer holder.Close()
+	e := event{kind: "get", ns: ns, key: key, start: w.moved.Add(1)}
+	state, lease, err := w.cache.GetOrLease(context.Background(), cache.K(ns, key), cache.LeaseOptions{Holder: holder, Lease: time.Minute, Wait: time.Millisecond}, &h)
+	w.served(e, &h, err)
+	if state != cache.LeaseGranted {
+		return
+	}
+	granted := w.moved.Add(1)
+	for range random.IntN(20) {
+		runtime.Gosched()
+	}
+	w.putLeased(random, ns, key, lease, granted)
+}
+
+// served records what a read of e got.
+func (w *world) served(e event, h *cache.Hit, err error) {
 	e.end = w.moved.Add(1)
 	if err != nil {
 		w.t.Error(err)
 	}
-	if ok {
+	if h.HasEntry() {
 		e.value, _, _ = strings.Cut(string(h.Value()), " ")
 		for text := range h.Attrs().Tags() {
 			e.tags = append(e.tags, string(text))
@@ -346,8 +419,11 @@ func (w *world) get(ns, key string) {
 	w.record(e)
 }
 
-func (w *world) put(random *rand.Rand, ns, key string) {
-	e := event{kind: "put", ns: ns, key: key, value: fmt.Sprint(w.value.Add(1))}
+func (w *world) put(random *rand.Rand, ns, key string) { w.putLeased(random, ns, key, 0, 0) }
+
+// putLeased puts with a lease, 0 for none. A refused put is no event.
+func (w *world) putLeased(random *rand.Rand, ns, key string, lease, granted int64) {
+	e := event{kind: "put", ns: ns, key: key, value: fmt.Sprint(w.value.Add(1)), leased: granted}
 	if random.IntN(2) == 0 {
 		e.tags = []string{"t"}
 	}
@@ -357,10 +433,14 @@ func (w *world) put(random *rand.Rand, ns, key string) {
 	// Sizes up to what crowds others out of a tiny L1.
 	size := 1 << random.IntN(17)
 	d := cache.NewDraft([]byte(e.value + " " + strings.Repeat("x", size)))
-	d.Tags, d.Dependencies, d.Admission = e.tags, e.deps, cache.Admission(random.IntN(3))
+	d.Tags, d.Dependencies, d.Admission, d.Lease = e.tags, e.deps, cache.Admission(random.IntN(3)), lease
 	e.start = w.moved.Add(1)
 	_, err := w.cache.Put(context.Background(), cache.K(ns, key), &d)
 	e.end = w.moved.Add(1)
+	var refused *cache.LeaseError
+	if lease != 0 && errors.As(err, &refused) {
+		return
+	}
 	if err != nil {
 		w.t.Error(err)
 	}

@@ -3,6 +3,7 @@ package cache
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -211,7 +212,12 @@ func (s *shard) readOnceAtATime(ctx context.Context, hash uint64, gen *generatio
 		s.flights.Unlock()
 		close(f.done)
 	}()
+	// An invalidation under way now may be over, and its fence down, when the others look.
+	up := s.cache.fences.snapshot()
 	f.ok, f.err = tier.Get(ctx, gen.id, key, true, r)
 	f.r = *r
+	if f.ok && (s.cache.fences.covers(r) || slices.ContainsFunc(up, func(x *fence) bool { return x.covers(r) })) {
+		f.ok = false
+	}
 	return f.ok, false, f.err
 }

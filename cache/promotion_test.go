@@ -164,3 +164,43 @@ func TestConcurrentMissesReadTheTierOnce(t *testing.T) {
 		t.Error("a flight is left")
 	}
 }
+
+// TestSharedReadHeedsAnInvalidationThatIsOver: the read began while the invalidation was
+// under way; who joins it afterwards must not be served what the invalidation covers.
+func TestSharedReadHeedsAnInvalidationThatIsOver(t *testing.T) {
+	tier := newMemTier()
+	c := open(t, Config{Tier: tier})
+	put(t, c, "n", "k", "v", tags("t"))
+	settle(t, c)
+	evictAll(c)
+	gen := c.generationOf([]byte("n"))
+	f := &fence{labels: labelsOf(gen.id, Tag, []string{"t"})}
+	in, err := c.newInvalidation(gen, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, before := make(chan struct{}), tier.reads.Load()
+	do := func() { <-release }
+	tier.afterGet.Store(&do)
+	var wait sync.WaitGroup
+	read := func() {
+		var h Hit
+		if ok, err := c.Get(background, K("n", "k"), &h); ok || err != nil {
+			t.Errorf("served %q, %v", h.Value(), err)
+		}
+		h.Release()
+	}
+	wait.Go(read)
+	waitFor(t, "the first read", func() bool { return tier.reads.Load() == before+1 })
+	if err := in.run(background); err != nil {
+		t.Error(err)
+	}
+	c.fences.lower(f)
+	c.background.Done()
+	for range 10 {
+		wait.Go(read)
+	}
+	waitFor(t, "a second reader", func() bool { return c.Stats().Misses == 0 })
+	close(release)
+	wait.Wait()
+}
