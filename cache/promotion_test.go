@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -116,53 +117,52 @@ func TestFullPromotionQueueDropsTheOldest(t *testing.T) {
 
 // TestConcurrentMissesReadTheTierOnce holds the tier's answer back until all have asked.
 func TestConcurrentMissesReadTheTierOnce(t *testing.T) {
-	const readers = 50
-	tier := newMemTier()
-	c := open(t, Config{Tier: tier})
-	put(t, c, "n", "k", "v", tags("t"))
-	settle(t, c)
-	evictAll(c)
-	before := tier.reads.Load()
-	gen := c.generationOf([]byte("n"))
-	hash := c.hash(gen.id, []byte("k"))
-	s := c.shardOf(hash)
-	release := make(chan struct{})
-	do := func() { <-release }
-	tier.afterGet.Store(&do) // holds up the first reader, after its read
-	var wait sync.WaitGroup
-	read := func() {
-		var h Hit
-		ok, err := c.Get(background, K("n", "k"), &h)
-		if !ok || err != nil || string(h.Value()) != "v" || !h.Attrs().HasLabel(Tag, "t") {
-			t.Errorf("%v, %v", ok, err)
+	synctest.Test(t, func(t *testing.T) {
+		tier := newMemTier()
+		c := open(t, Config{Tier: tier})
+		defer c.Close(background)
+		put(t, c, "n", "k", "v", tags("t"))
+		settle(t, c)
+		evictAll(c)
+		before, release := tier.reads.Load(), make(chan struct{})
+		do := func() { <-release }
+		tier.afterGet.Store(&do) // holds up the first reader, after its read
+		var wait sync.WaitGroup
+		for range 50 {
+			wait.Go(func() {
+				var h Hit
+				ok, err := c.Get(background, K("n", "k"), &h)
+				if !ok || err != nil || string(h.Value()) != "v" || !h.Attrs().HasLabel(Tag, "t") {
+					t.Errorf("%v, %v", ok, err)
+				}
+				h.Release()
+			})
 		}
-		h.Release()
-	}
-	wait.Go(read)
-	waitFor(t, "the first read", func() bool { return tier.reads.Load() == before+1 })
-	for range readers - 1 {
-		wait.Go(read)
-	}
-	// One who gives up waiting does not disturb the others.
-	ctx, cancel := context.WithCancel(background)
-	cancel()
-	var h Hit
-	if _, err := c.Get(ctx, K("n", "k"), &h); err == nil {
-		t.Error("a read with an ended context succeeded without the tier")
-	}
-	// One who asks after a change does not get what was read before it.
-	s.mu.Lock()
-	s.changes[stripeOf(hash)]++
-	s.mu.Unlock()
-	read()
-	close(release)
-	wait.Wait()
-	if got := tier.reads.Load() - before; got > 3 {
-		t.Errorf("%d reads of the tier for %d readers", got, readers)
-	}
-	if len(s.flights.byHash) != 0 {
-		t.Error("a flight is left")
-	}
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(background)
+		wait.Go(func() {
+			var h Hit
+			if _, err := c.Get(ctx, K("n", "k"), &h); err == nil {
+				t.Error("who gave up waiting was served")
+			}
+		})
+		synctest.Wait()
+		cancel() // one who gives up does not disturb the others
+		synctest.Wait()
+		close(release)
+		wait.Wait()
+		if got := tier.reads.Load() - before; got != 1 {
+			t.Errorf("%d reads of the tier", got)
+		}
+		if s := c.Stats(); s.L2Hits != 50 || s.Promotions != 1 {
+			t.Errorf("%+v", s)
+		}
+		for _, s := range c.shards {
+			if len(s.flights.byHash) != 0 {
+				t.Error("a flight is left")
+			}
+		}
+	})
 }
 
 // TestSharedReadHeedsAnInvalidationThatIsOver: the read began while the invalidation was
@@ -203,4 +203,32 @@ func TestSharedReadHeedsAnInvalidationThatIsOver(t *testing.T) {
 	waitFor(t, "a second reader", func() bool { return c.Stats().Misses == 0 })
 	close(release)
 	wait.Wait()
+}
+
+// TestReadAfterAChangeDoesNotJoinOneFromBefore: it reads for itself.
+func TestReadAfterAChangeDoesNotJoinOneFromBefore(t *testing.T) {
+	tier := newMemTier()
+	c := open(t, Config{Tier: tier})
+	put(t, c, "n", "k", "old")
+	settle(t, c)
+	evictAll(c)
+	release, before := make(chan struct{}), tier.reads.Load()
+	do := func() { <-release }
+	tier.afterGet.Store(&do)
+	var wait sync.WaitGroup
+	wait.Go(func() { get(t, c, "n", "k") }) // either answer is right
+	waitFor(t, "the first read", func() bool { return tier.reads.Load() == before+1 })
+	put(t, c, "n", "k", "new")
+	settle(t, c)
+	evictAll(c)
+	wantValue(t, c, "n", "k", "new")
+	must(c.Invalidate(background, K("n", "k")))
+	if got, ok := get(t, c, "n", "k"); ok {
+		t.Errorf("served %q", got)
+	}
+	close(release)
+	wait.Wait()
+	if got, ok := get(t, c, "n", "k"); ok {
+		t.Errorf("afterwards served %q", got)
+	}
 }
