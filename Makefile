@@ -48,6 +48,7 @@ fuzz-smoke: ## every fuzz target for a few seconds
 
 stress: ## model, crash and race tests again and again
 	PGCACHE_STRESS=1 $(GO) test -race -count=10 -timeout 60m $(UNIT)
+	$(GO) test -race -timeout 60m -run "TestModel|TestHistory" ./cache -seeds=2000 -histories=200
 	PGCACHE_STRESS=1 E2E_RACE=1 $(GO) test -count=3 -timeout 60m ./e2e
 
 bench: build ## speed against a server that answers a constant, and in process

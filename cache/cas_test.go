@@ -10,19 +10,7 @@ import (
 func TestVersionsOnlyGrow(t *testing.T) {
 	version := func(v int64) func(*Draft) { return func(d *Draft) { d.HasVersion, d.Version = true, v } }
 	live := func(d *Draft) { d.TTL, d.StaleTTL = time.Minute, time.Minute }
-	for where, move := range map[string]func(t *testing.T, c *Cache) *Cache{
-		"dirty": func(_ *testing.T, c *Cache) *Cache { return c },
-		"both":  func(t *testing.T, c *Cache) *Cache { settle(t, c); return c },
-		"l2":    func(t *testing.T, c *Cache) *Cache { settle(t, c); evictAll(c); return c },
-		"restart": func(t *testing.T, c *Cache) *Cache {
-			if err := c.Close(background); err != nil {
-				t.Fatal(err)
-			}
-			cfg := c.config
-			cfg.Tier, cfg.Clock = cfg.Tier.(*memTier).crash(0), nil
-			return open(t, cfg)
-		},
-	} {
+	for where, move := range placements {
 		for name, x := range map[string]struct {
 			after       time.Duration
 			value       string

@@ -56,6 +56,3 @@ func (c *Clock) ofWall(wallMs int64) int64 {
 	}
 	return wallMs + ahead
 }
-
-// WallMs is the inverse of ofWall: what the wall clock shows at a moment of this clock.
-func (c *Clock) WallMs(ms int64) int64 { return ms - (c.ofWall(ms) - ms) }

@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -259,10 +260,12 @@ func (w *world) record(e event) {
 	w.recorded.Unlock()
 }
 
+var historySeeds = flag.Int("histories", 3, "record so many histories")
+
 func TestHistoryOfConcurrentClients(t *testing.T) {
 	for _, mode := range []string{"memory", "pebble"} {
 		t.Run(mode, func(t *testing.T) {
-			for seed := range uint64(3) {
+			for seed := range uint64(*historySeeds) {
 				runHistory(t, mode == "pebble", seed)
 			}
 		})
@@ -301,7 +304,8 @@ func (w *world) open() {
 	if w.withTier {
 		// All ways to promote.
 		cfg.PromoteOn, cfg.PromotionWorkers = cache.PromoteOn(w.seed%2), int(w.seed%3)
-		store, err := l2.Open(l2.Config{Dir: "data", FS: w.fs, FreeBytesMin: -1, MemTableBytes: 1 << 20, BlockCacheBytes: 1 << 20})
+		store, err := l2.Open(l2.Config{Dir: "data", FS: w.fs, FreeBytesMin: -1, MemTableBytes: 1 << 20, BlockCacheBytes: 1 << 20,
+			CompressMinBytes: int(1 + w.seed%2<<30)})
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -39,6 +39,7 @@ type memKey struct {
 
 type memState struct {
 	history    []HistoryRow
+	lastMs     int64
 	records    map[memKey]Record
 	namespaces map[string]NamespaceRow
 	watermarks map[Label]Sequence
@@ -46,7 +47,7 @@ type memState struct {
 }
 
 func newMemState() memState {
-	return memState{nil, map[memKey]Record{}, map[string]NamespaceRow{}, map[Label]Sequence{}, 0}
+	return memState{nil, 0, map[memKey]Record{}, map[string]NamespaceRow{}, map[Label]Sequence{}, 0}
 }
 
 func newMemTier() *memTier { return &memTier{live: newMemState(), durable: newMemState()} }
@@ -96,14 +97,14 @@ func (s *memState) clone() memState {
 	for k, v := range s.watermarks {
 		c.watermarks[k] = v
 	}
-	c.last, c.history = s.last, slices.Clone(s.history)
+	c.last, c.lastMs, c.history = s.last, s.lastMs, slices.Clone(s.history)
 	return c
 }
 
 func (t *memTier) State() TierState {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	state := TierState{LastSeq: t.live.last, History: t.live.history}
+	state := TierState{LastSeq: t.live.last, History: t.live.history, LastMs: t.live.lastMs}
 	for _, row := range t.live.namespaces {
 		state.Namespaces = append(state.Namespaces, row)
 	}

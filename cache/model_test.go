@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -13,7 +14,10 @@ import (
 	"pgcache/cache/arena"
 )
 
-var modelSeed = flag.Uint64("seed", 0, "run the model test with this seed only")
+var (
+	modelSeed  = flag.Uint64("seed", 0, "run the model test with this seed only")
+	modelSeeds = flag.Uint64("seeds", 40, "run the model test with so many seeds")
+)
 
 // model is the cache as a user may think of it: a map. The cache may forget what it
 // evicts; it must never answer with anything but the newest write, or a miss where the
@@ -28,12 +32,14 @@ type modelEntry struct {
 	tags      []string
 	deps      []string
 	deadline  int64 // Unix ms; 0: none
+	version   int64 // 0: none
 	unsynced  []*modelEntry
 	inDurable bool
 }
 
 type modelRun struct {
 	t      *testing.T
+	mode   string
 	random *rand.Rand
 	clock  *fakeClock
 	tier   *memTier
@@ -46,15 +52,18 @@ type modelRun struct {
 	serial     int
 }
 
+// modelModes are the shapes of a cache that must behave alike but for what they forget.
+var modelModes = []string{"memory", "tier", "tiny", "disk", "pool"}
+
 func TestModel(t *testing.T) {
-	seeds, steps := uint64(60), 400
-	first := uint64(1)
+	const steps = 400
+	first, seeds := uint64(1), *modelSeeds
 	if *modelSeed != 0 {
 		first, seeds = *modelSeed, 1
 	}
-	for _, mode := range []string{"memory", "tier", "tiny"} {
+	for _, mode := range modelModes {
 		for seed := first; seed < first+seeds; seed++ {
-			runModel(t, mode, seed, steps)
+			runModel(t, mode, rand.NewPCG(seed, 7), func(done int) bool { return done < steps })
 			if t.Failed() {
 				t.Fatalf("mode %s: repeat with -seed=%d", mode, seed)
 			}
@@ -62,12 +71,48 @@ func TestModel(t *testing.T) {
 	}
 }
 
-func runModel(t *testing.T, mode string, seed uint64, steps int) {
-	r := &modelRun{t: t, random: rand.New(rand.NewPCG(seed, 7)), clock: newFakeClock()}
+// byteSource makes the choices of a run out of bytes, for the fuzzer.
+type byteSource struct {
+	left []byte
+	over uint64 // draws since there are none left
+}
+
+func (b *byteSource) Uint64() uint64 {
+	if len(b.left) == 0 {
+		b.over++
+		return b.over * 0x9e3779b97f4a7c15 // always the same could be rejected for ever
+	}
+	x := uint64(b.left[0]) * 0x0101010101010101 // whichever bits are looked at
+	b.left = b.left[1:]
+	return x
+}
+
+// FuzzModel takes the bytes of its input for the operations of a run of the model.
+func FuzzModel(f *testing.F) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		code := make([]byte, 400)
+		for i := range code {
+			code[i] = byte(random.Uint32())
+		}
+		f.Add(uint8(seed), code)
+	}
+	f.Fuzz(func(t *testing.T, mode uint8, code []byte) {
+		source := &byteSource{left: code[:min(len(code), 4000)]}
+		runModel(t, modelModes[int(mode)%len(modelModes)], source, func(int) bool { return len(source.left) > 0 })
+	})
+}
+
+func runModel(t *testing.T, mode string, source rand.Source, goesOn func(steps int) bool) {
+	r := &modelRun{t: t, mode: mode, random: rand.New(source), clock: newFakeClock()}
 	r.m = model{map[string]*modelEntry{}, map[string]bool{}}
 	r.cfg = Config{L1BytesMax: 64 << 20, Now: r.clock.Now, memory: arena.Heap()}
-	if mode == "tiny" {
+	switch mode {
+	case "tiny":
 		r.cfg.L1BytesMax = 1 << 20
+	case "pool":
+		r.cfg.L1BytesMax = 1 << 20
+		r.cfg.PromoteOn, r.cfg.PromotionWorkers, r.cfg.PromotionQueueMax = PromoteOnSecondHit, 2, 2
 	}
 	if mode != "memory" {
 		r.tier = newMemTier()
@@ -76,13 +121,14 @@ func runModel(t *testing.T, mode string, seed uint64, steps int) {
 	r.open()
 	// Swarm testing: each run leaves some operations out.
 	var ops []func()
-	for _, op := range []func(){r.put, r.put, r.put, r.putLarge, r.get, r.get, r.get, r.scan, r.remove, r.tag, r.dependency, r.prefix, r.flush,
+	for _, op := range []func(){r.put, r.put, r.put, r.putLarge, r.get, r.get, r.get, r.scan, r.remove, r.tag, r.dependency, r.prefix, r.flush, r.touch, r.lease,
 		r.advance, r.evict, r.settleNow, r.restart, r.crash, r.tierEvicts} {
 		if r.random.IntN(5) > 0 {
 			ops = append(ops, op)
 		}
 	}
-	for range steps {
+	ops = append(ops, r.get)
+	for done := 0; goesOn(done); done++ {
 		ops[r.random.IntN(len(ops))]()
 		if t.Failed() {
 			t.Logf("last steps: %s", strings.Join(r.trace[max(0, len(r.trace)-25):], "; "))
@@ -137,27 +183,138 @@ func (r *modelRun) putSize(size int) {
 	d := NewDraft([]byte(value))
 	d.Tags, d.Dependencies = e.tags, e.deps
 	d.Admission = Admission(r.random.IntN(3))
+	if r.mode == "disk" {
+		d.Admission = AdmitNever
+	}
 	if r.random.IntN(3) == 0 {
 		d.TTL = time.Duration(1+r.random.IntN(20)) * time.Second
 		e.deadline = r.now() + d.TTL.Milliseconds()
 	}
-	r.note("put %s/%s %d", ns, key, r.serial)
-	result, err := r.c.Put(background, K(ns, key), &d)
-	if err != nil {
-		r.t.Errorf("put: %v", err)
-		return
+	if r.random.IntN(4) == 0 {
+		d.HasVersion, d.Version = true, int64(1+r.random.IntN(5))
 	}
 	id := ns + "/" + key
 	old := r.live(id)
-	if result.Existed != (old != nil) && !r.forgetful(id) {
+	r.note("put %s %d version %d", id, r.serial, d.Version)
+	result, err := r.c.Put(background, K(ns, key), &d)
+	blocked := old != nil && d.HasVersion && old.version >= d.Version // the value is always another
+	var mismatch *VersionError
+	if errors.As(err, &mismatch) && blocked {
+		return
+	}
+	if err != nil || blocked && !r.forgetful(id) {
+		r.t.Errorf("put: %v; blocked by its version: %v", err, blocked)
+		return
+	}
+	mayHaveForgotten := r.forgetful(id)
+	if result.Existed != (old != nil) && !mayHaveForgotten {
 		r.t.Errorf("put %s: existed %v", id, result.Existed)
 	}
+	r.store(id, e)
+	want := d.Version
+	if !d.HasVersion && old != nil {
+		want = old.version
+	}
+	if _, _, e.version, _ = r.look(ns, key); e.version != want && !mayHaveForgotten {
+		r.t.Errorf("put %s: version %d, want %d", id, e.version, want)
+	}
+}
+
+// store makes e the model's newest write.
+func (r *modelRun) store(id string, e *modelEntry) {
 	if old := r.m.entries[id]; old != nil {
 		// After a crash an unsynced overwrite may be undone.
 		e.unsynced = append(slices.Clone(old.unsynced), old)
 	}
 	r.m.entries[id] = e
 	delete(r.m.mayMiss, id)
+}
+
+// look reads what is stored of a key beside its value.
+func (r *modelRun) look(ns, key string) (value string, hardMs, version int64, ok bool) {
+	value, ok = get(r.t, r.c, ns, key)
+	var h Hit
+	defer h.Release()
+	if found, err := r.c.Peek(background, K(ns, key), &h); err != nil || !found {
+		return value, 0, 0, ok
+	}
+	hardMs, _ = h.Attrs().HardMs()
+	version, _ = h.Attrs().Version()
+	return value, hardMs, version, ok
+}
+
+// touch changes an entry's lifetime and nothing else.
+func (r *modelRun) touch() {
+	ns, key := r.pick()
+	id := ns + "/" + key
+	ttl := time.Duration(1+r.random.IntN(20)) * time.Second
+	result, err := r.c.Update(background, K(ns, key), UpdateOptions{}, func(old *Hit, d *Draft) (Verdict, error) {
+		if old == nil {
+			return Leave, nil
+		}
+		d.KeepHard, d.TTL = false, ttl
+		return Write, nil
+	})
+	r.note("touch %s: %v", id, result.Existed)
+	old := r.live(id)
+	if err != nil || result.Existed != (old != nil) && (result.Existed || !r.forgetful(id)) {
+		r.t.Errorf("touch %s: %v, %v", id, result.Existed, err)
+	}
+	if result.Existed && old != nil {
+		e := *old
+		e.deadline, e.unsynced = r.now()+ttl.Milliseconds(), nil
+		r.store(id, &e)
+	}
+}
+
+// lease fills a key by a lease, perhaps after something has overtaken it.
+func (r *modelRun) lease() {
+	ns, key := r.pick()
+	id := ns + "/" + key
+	holder := r.c.NewLeaseHolder()
+	defer holder.Close()
+	var h Hit
+	state, lease, err := r.c.GetOrLease(background, K(ns, key), LeaseOptions{Holder: holder, Lease: time.Minute}, &h)
+	value := string(h.Value())
+	h.Release()
+	e := r.live(id)
+	if err != nil || state == LeaseHit && (e == nil || e.value != value) || state == LeaseGranted && e != nil && !r.forgetful(id) || state != LeaseHit && state != LeaseGranted {
+		r.t.Errorf("lease of %s: %s %.20q, %v", id, state, value, err)
+		return
+	}
+	r.note("lease of %s: %s", id, state)
+	if state != LeaseGranted {
+		return
+	}
+	isOvertaken := true
+	switch r.random.IntN(5) {
+	case 0:
+		must(r.c.Invalidate(background, K(ns, key)))
+		delete(r.m.entries, id)
+	case 1:
+		n, err := r.c.InvalidateTags(background, []byte(ns), []string{"lease"})
+		r.expect("tag of leases", n, err, func(id string, e *modelEntry) bool {
+			return strings.HasPrefix(id, ns+"/") && slices.Contains(e.tags, "lease")
+		})
+	case 2:
+		n, err := r.c.InvalidatePrefix(background, []byte(ns), []byte(key))
+		r.expect("prefix of leases", n, err, func(other string, _ *modelEntry) bool { return strings.HasPrefix(other, id) })
+	case 3:
+		r.clock.advance(time.Minute)
+	default:
+		isOvertaken = false
+	}
+	r.serial++
+	d := NewDraft([]byte(fmt.Sprint(r.serial, ":filled")))
+	d.Lease, d.Tags = lease, []string{"lease"}
+	_, err = r.c.Put(background, K(ns, key), &d)
+	var refused *LeaseError
+	if errors.As(err, &refused) != isOvertaken || err != nil && !isOvertaken {
+		r.t.Errorf("fill of %s, overtaken %v: %v", id, isOvertaken, err)
+	}
+	if err == nil {
+		r.store(id, &modelEntry{value: string(d.Value), tags: d.Tags})
+	}
 }
 
 // live is the model's live entry.
@@ -373,11 +530,11 @@ func (r *modelRun) crash() {
 	r.reopen()
 	for id, e := range r.m.entries {
 		ns, key, _ := strings.Cut(id, "/")
-		got, ok := get(r.t, r.c, ns, key)
+		got, hardMs, version, ok := r.look(ns, key)
 		delete(r.m.entries, id)
 		delete(r.m.mayMiss, id)
 		for _, candidate := range append(e.unsynced, e) {
-			if ok && candidate.value == got {
+			if ok && candidate.value == got && candidate.deadline == hardMs && candidate.version == version {
 				candidate.unsynced = nil
 				r.m.entries[id] = candidate
 			}

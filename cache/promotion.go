@@ -71,6 +71,7 @@ type promotions struct {
 	mu    sync.Mutex
 	jobs  []promotionJob // oldest first
 	bytes int64
+	busy  int // workers with a job in hand
 }
 
 // isWantedInL1 decides whether an entry that was read from the tier is to be promoted.
@@ -122,7 +123,21 @@ func (p *promotions) take() (promotionJob, bool) {
 	p.jobs[0] = promotionJob{}
 	p.jobs = p.jobs[1:]
 	p.bytes -= j.bytes()
+	p.busy++
 	return j, true
+}
+
+// done notes that a worker has finished its job.
+func (p *promotions) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy--
+}
+
+func (p *promotions) isIdle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.jobs) == 0 && p.busy == 0
 }
 
 func (p *promotions) depth() int64 {
@@ -150,6 +165,7 @@ func (c *Cache) runPromotions(ctx context.Context) {
 			default:
 			}
 			c.promote(j.shard, j.hash, j.gen, j.r, j.m, j.nowMs, nil)
+			p.done()
 		}
 	}
 }

@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"pgcache/cache/arena"
 )
@@ -11,6 +12,9 @@ import (
 // cache must be quiet: no calls, nothing dirty on its way.
 func validate(t testing.TB, c *Cache) {
 	t.Helper()
+	for !c.promotions.isIdle() {
+		<-time.After(time.Millisecond)
+	}
 	if c.config.Tier != nil {
 		settle(t, c)
 	}
