@@ -17,7 +17,9 @@ type execution struct {
 	opens    map[*scanNode]int
 	chunk    []types.Value
 	spare    []types.Value // a row given back
-	base     func(types.OID) types.OID
+	// chunkValues is how long the last chunk was.
+	chunkValues int
+	base        func(types.OID) types.OID
 }
 
 // frame is where a running block keeps its current rows.
@@ -47,19 +49,25 @@ type iterator interface {
 	close()
 }
 
-// row allocates a row. Rows come from chunks, which are kept as long as any of them is.
+// Rows come from chunks of so many values, more from one to the next.
+const (
+	chunkValuesFirst = 16
+	chunkValuesMax   = 256
+)
+
+// row allocates a row. A chunk is kept as long as any of its rows is.
 func (x *execution) row(width int) []types.Value {
-	const chunkValues = 256
 	if len(x.spare) == width && width > 0 {
 		out := x.spare
 		x.spare = nil
 		return out
 	}
-	if width > chunkValues/4 {
+	if width > chunkValuesMax/4 {
 		return make([]types.Value, width)
 	}
 	if len(x.chunk) < width {
-		x.chunk = make([]types.Value, chunkValues)
+		x.chunkValues = min(max(2*x.chunkValues, chunkValuesFirst, 2*width), chunkValuesMax)
+		x.chunk = make([]types.Value, x.chunkValues)
 	}
 	out := x.chunk[:width:width]
 	x.chunk = x.chunk[width:]
