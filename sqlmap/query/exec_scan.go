@@ -118,10 +118,15 @@ func (p *scanProgram) filters(f *frame) (out []schema.Filter, none bool, err err
 			if err != nil {
 				return nil, false, err
 			}
-			if v.IsNull {
+			switch {
+			case !v.IsNull:
+				made.Values = append(made.Values, v)
+			case made.Comparison != schema.In:
 				return nil, true, nil
 			}
-			made.Values = append(made.Values, v)
+		}
+		if made.Comparison == schema.In && p.arrays[i] == nil && len(made.Values) == 0 {
+			return nil, true, nil
 		}
 		if p.arrays[i] != nil {
 			v, err := p.arrays[i](f)

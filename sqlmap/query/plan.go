@@ -152,7 +152,39 @@ func (p *planner) from(b *block, items []fromItem, conditions []expr) node {
 		}
 		units[i].conds = append(units[i].conds, c)
 	}
+	for _, c := range late {
+		for _, u := range units {
+			if part := restriction(c, u.members); part != nil {
+				u.conds = append(u.conds, part)
+			}
+		}
+	}
 	return p.order(b, units, late)
+}
+
+// restriction is what a condition of the form (a AND b) OR (c AND d) says of some ranges
+// alone: (a OR c) if a and c are about them; nil if one arm says nothing. It follows from
+// the condition, which has to be checked all the same.
+func restriction(c expr, members []int) expr {
+	or, ok := c.(*boolExpr)
+	if !ok || or.op != pg_query.BoolExprType_OR_EXPR {
+		return nil
+	}
+	var arms []expr
+	for _, arm := range or.args {
+		var own []expr
+		for _, part := range conjuncts(nil, arm) {
+			ranges, _ := usedRanges(part)
+			if len(ranges) > 0 && contains(members, ranges) && !isCostly(part) && !isVolatile(part) {
+				own = append(own, part)
+			}
+		}
+		if len(own) == 0 {
+			return nil
+		}
+		arms = append(arms, andOf(own))
+	}
+	return &boolExpr{typing: or.typing, op: or.op, args: arms}
 }
 
 // flatten takes inner joins apart into units and conditions.

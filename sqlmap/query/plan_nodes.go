@@ -100,7 +100,32 @@ func filterOf(e expr, r *rangeItem, rng int) (scanFilter, bool) {
 	if x, ok := e.(*callExpr); ok && x.operator != nil && len(x.args) == 2 {
 		return operatorFilter(x, r, rng, width, isOuter)
 	}
+	if x, ok := e.(*boolExpr); ok && x.op == pg_query.BoolExprType_OR_EXPR {
+		return orFilter(x, r, rng)
+	}
 	return scanFilter{}, false
+}
+
+// orFilter is column = a OR column = b, possibly with more conditions in each arm.
+func orFilter(x *boolExpr, r *rangeItem, rng int) (scanFilter, bool) {
+	out := scanFilter{column: -1, comparison: schema.In}
+	for _, arm := range x.args {
+		found := false
+		for _, part := range conjuncts(nil, arm) {
+			if _, isOr := part.(*boolExpr); isOr {
+				continue
+			}
+			f, ok := filterOf(part, r, rng)
+			if ok && !found && f.comparison == schema.Equal && (out.column < 0 || out.column == f.column) {
+				out.column, out.outer, found = f.column, out.outer || f.outer, true
+				out.values = append(out.values, f.values...)
+			}
+		}
+		if !found {
+			return scanFilter{}, false
+		}
+	}
+	return out, true
 }
 
 // anyFilter is column = ANY (array), or value = ANY (column) of an array column.
