@@ -1,7 +1,6 @@
 package scalar
 
 import (
-	"bytes"
 	"math"
 	"time"
 
@@ -33,8 +32,6 @@ func timeFunction(name string) []Function {
 		return []Function{{Name: name, ArgNames: []string{"years", "months", "weeks", "days", "hours", "mins", "secs"}, Optional: 7, OnNull: true,
 			Args:    []types.OID{integer, integer, integer, integer, integer, integer, types.Float8},
 			Returns: types.Interval, Call: func(_ *Env, args []types.Value) (types.Value, error) { return makeInterval(args) }}}
-	case "extract", "date_part":
-		return extractFunctions(name)
 	case "pg_sleep":
 		return []Function{{Name: name, Args: []types.OID{types.Float8}, Returns: types.Void, IsVolatile: true, Call: sleep}}
 	}
@@ -48,28 +45,6 @@ func makeInterval(args []types.Value) (types.Value, error) {
 		return types.Value{}, pgwire.Errorf(pgwire.CodeDatetimeFieldOverflow, "interval out of range")
 	}
 	return types.Value{Int: int64(math.Round(micros)), Days: int32(days), Months: int32(months)}, nil
-}
-
-// extractFunctions are extract(epoch from x), a numeric, and date_part('epoch', x), a float8.
-func extractFunctions(name string) []Function {
-	var list []Function
-	for _, t := range []types.OID{types.TimestampTZ, types.Timestamp, types.Interval} {
-		returns := types.Numeric
-		if name == "date_part" {
-			returns = types.Float8
-		}
-		list = append(list, pure(name, []types.OID{text, t}, returns, func(args []types.Value) (types.Value, error) {
-			if field := bytes.ToLower(args[0].Bytes); string(field) != "epoch" {
-				return types.Value{}, Unsupported(-1, "field \""+string(field)+"\" is", "Extract epoch: the seconds since 1970, or of an interval.")
-			}
-			v := types.OfFloat(types.EpochSeconds(t, args[1]))
-			if returns == types.Float8 {
-				return v, nil
-			}
-			return epochNumeric(t, args[1], v)
-		}))
-	}
-	return list
 }
 
 // epochNumeric keeps the microseconds that a float8 would round.
