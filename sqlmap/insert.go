@@ -7,6 +7,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/types"
 )
@@ -15,7 +16,10 @@ const insertHint = "Write INSERT INTO blob (ns, key, value, …) VALUES (…) [O
 
 // insertAction is INSERT.
 type insertAction struct {
-	rows      [][]assignment
+	rows [][]assignment
+	// query makes the rows instead; assigns has how its columns are assigned.
+	query     *query.Statement
+	assigns   []assignment
 	given     uint64 // columns of the rows
 	conflict  pg_query.OnConflictAction
 	set       []assignment
@@ -62,8 +66,11 @@ func (p *planner) insertRows(a *insertAction, s *pg_query.InsertStmt) error {
 		a.given |= 1 << c
 	}
 	values := s.SelectStmt.GetSelectStmt()
-	if values == nil || len(values.ValuesLists) == 0 {
-		return unsupported(s.Relation.Location, "INSERT without VALUES is", insertHint)
+	if values == nil {
+		return unsupported(s.Relation.Location, "INSERT DEFAULT VALUES is", insertHint)
+	}
+	if len(values.ValuesLists) == 0 {
+		return p.insertQuery(a, values, columns, len(s.Cols) > 0)
 	}
 	if len(values.SortClause) > 0 || values.LimitCount != nil || values.LimitOffset != nil || values.WithClause != nil {
 		return unsupported(s.Relation.Location, "this VALUES is", insertHint)
@@ -162,26 +169,15 @@ func checkInference(i *pg_query.InferClause) error {
 }
 
 func (a *insertAction) run(x *execution) (outcome, error) {
-	if x.isAlone && len(a.rows) > 1 {
+	if x.isAlone && (len(a.rows) > 1 || a.query != nil) {
 		return x.atomically(a.run)
 	}
 	w := &writer{x: x, needValue: a.needValue, returning: a.returning}
 	count := int64(0)
 	defer func() { clear(x.session.rowValues) }() // they refer to the client's message
-	// Rows are evaluated and checked before the first is written, so that one that cannot
-	// be stored changes nothing.
-	rows := make([]insertRow, len(a.rows))
-	for i := range a.rows {
-		var err error
-		if rows[i], err = a.evaluate(x, a.rows[i], x.rowValues(len(rows) == 1)); err != nil {
-			return outcome{}, err
-		}
-		if len(rows) == 1 {
-			continue // the write itself tells
-		}
-		if err := x.session.checkDraft(&rows[i].draft); err != nil {
-			return outcome{}, err
-		}
+	rows, err := a.evaluateAll(x)
+	if err != nil {
+		return outcome{}, err
 	}
 	var written map[string]struct{}
 	if len(rows) > 1 {
@@ -208,6 +204,28 @@ func (a *insertAction) run(x *execution) (outcome, error) {
 		}
 	}
 	return w.outcome("INSERT 0", count), nil
+}
+
+// evaluateAll computes and checks all rows before the first is written, so that one that
+// cannot be stored changes nothing.
+func (a *insertAction) evaluateAll(x *execution) ([]insertRow, error) {
+	if a.query != nil {
+		return a.queryRows(x)
+	}
+	rows := make([]insertRow, len(a.rows))
+	for i := range a.rows {
+		var err error
+		if rows[i], err = a.evaluate(x, a.rows[i], x.rowValues(len(rows) == 1)); err != nil {
+			return nil, err
+		}
+		if len(rows) == 1 {
+			break // the write itself tells
+		}
+		if err := x.session.checkDraft(&rows[i].draft); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // insertRow is one row to insert, evaluated.

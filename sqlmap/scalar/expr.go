@@ -221,6 +221,10 @@ func (p *Params) Known() []uint32 {
 
 // Learn gives parameter n, counted from 1, its type, unless it has one.
 func (p *Params) Learn(n int, t types.OID) {
+	for len(p.types) < n {
+		p.types, p.used = append(p.types, 0), append(p.used, false)
+	}
+	p.used[n-1] = true
 	if p.types[n-1] == 0 {
 		p.types[n-1] = t
 	}
