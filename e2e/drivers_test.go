@@ -22,6 +22,7 @@ func TestDrivers(t *testing.T) {
 	}{
 		{"psycopg2", []string{python(), "python/psycopg2_test.py"}},
 		{"psycopg3", []string{python(), "python/psycopg3_test.py"}},
+		{"server-side cursors of psycopg3", []string{python(), "python/cursors_test.py"}},
 		{"near cache in Python", []string{python(), "python/near_cache_test.py"}},
 		{"node-postgres", []string{"node", "node/check.mjs"}},
 	}
