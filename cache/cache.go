@@ -117,7 +117,7 @@ func (c *Cache) restore(ctx context.Context, tier Tier) {
 	c.clock.NotBefore(state.LastMs)
 	c.restoreHistory(state.History)
 	c.namespaces.mu.Lock()
-	c.addNamespaces(state.Namespaces...)
+	c.addNamespaces(true, state.Namespaces...)
 	c.namespaces.mu.Unlock()
 	tier.OnRemove(c.tierRemoved)
 	for range flushersMax {

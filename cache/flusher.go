@@ -203,14 +203,44 @@ func (f *flusher) flush(ctx context.Context, keys []dirtyKey) (failed error) {
 }
 
 // saveAndWrite writes ops, after making up for flushes of their namespaces that failed.
+// Where that fails again, ops of those namespaces are not written, as the tier does not
+// know the generation: they fail, or are rejected if too much waits for the tier already.
 func (c *Cache) saveAndWrite(ctx context.Context, ops []TierOp, sync bool) error {
+	if c.namespaces.unsaved.Load() == 0 {
+		return c.writeTier(ctx, ops, sync)
+	}
+	isFull := c.dirty.Load() > c.config.DirtyBytesMax/2
+	failed := map[NamespaceID]error{}
+	var rest []TierOp
+	var places []int
 	for i := range ops {
-		if gen := c.generation(ops[i].Record.Namespace); gen != nil {
-			if err := c.saveGenerations(ctx, gen); err != nil {
-				return err
-			}
+		id := ops[i].Record.Namespace
+		err, known := failed[id]
+		if gen := c.generation(id); gen != nil && !known {
+			err = c.saveGenerations(ctx, gen)
+			failed[id] = err
+		}
+		if err == nil {
+			rest, places = append(rest, ops[i]), append(places, i)
+			continue
+		}
+		if ops[i].Err = err; isFull {
+			// Nothing of the generation is in the tier, so nothing has to be removed.
+			ops[i].Err, ops[i].Rejected = nil, !ops[i].Delete
 		}
 	}
+	if len(rest) == 0 {
+		return nil
+	}
+	err := c.writeTier(ctx, rest, sync)
+	for i, place := range places {
+		ops[place] = rest[i]
+	}
+	return err
+}
+
+// writeTier is the tier's Write, timed.
+func (c *Cache) writeTier(ctx context.Context, ops []TierOp, sync bool) error {
 	defer c.stopWatch(c.startWatch(), OpTierWrite)
 	return c.config.Tier.Write(ctx, ops, sync)
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -86,13 +87,18 @@ func (c *Cache) generationOf(name []byte) *generation {
 	return nil
 }
 
-// addNamespaces makes rows known. REQUIRES: c.namespaces.mu held.
-func (c *Cache) addNamespaces(rows ...NamespaceRow) {
+// addNamespaces makes rows known. isSaved says that the tier knows them, if there is one.
+// REQUIRES: c.namespaces.mu held.
+func (c *Cache) addNamespaces(isSaved bool, rows ...NamespaceRow) {
 	c.namespaces.put(func(byName map[string]*namespace) {
 		for _, row := range rows {
 			ns := &namespace{name: row.Name, created: row.Created}
 			c.setLimits(ns, &row.Limits)
 			gen := &generation{id: row.ID, number: row.Generation, owner: ns}
+			if !isSaved {
+				gen.replaces.Store(uint64(row.ID)) // itself: nothing older
+				c.namespaces.unsaved.Add(1)
+			}
 			ns.current.Store(gen)
 			c.namespaces.byID.Store(gen.id, gen)
 			byName[ns.name] = ns
@@ -130,13 +136,13 @@ func (c *Cache) openNamespace(ctx context.Context, name []byte) (*generation, er
 	n.mu.Unlock()
 
 	row := NamespaceRow{Name: string(name), ID: NamespaceID(c.nextSeq()), Created: c.Now()}
-	err := c.createNamespace(ctx, row, isFull)
+	isSaved, err := c.createNamespace(ctx, row, isFull)
 
 	n.mu.Lock()
 	delete(n.creating, row.Name)
 	close(made)
 	if err == nil {
-		c.addNamespaces(row)
+		c.addNamespaces(isSaved, row)
 	}
 	n.mu.Unlock()
 	if err != nil {
@@ -145,17 +151,25 @@ func (c *Cache) openNamespace(ctx context.Context, name []byte) (*generation, er
 	return c.openNamespace(ctx, name) // it may have been flushed, or dropped, already
 }
 
-func (c *Cache) createNamespace(ctx context.Context, row NamespaceRow, isFull bool) error {
+// createNamespace makes a namespace known to the tier. If the tier fails, it lives in memory
+// until the flusher can make up for that, unless the caller wants its write durable.
+func (c *Cache) createNamespace(ctx context.Context, row NamespaceRow, isFull bool) (isSaved bool, err error) {
 	if isFull && !c.dropEmptyNamespace(ctx) {
-		return &QuotaError{What: "namespaces", Max: int64(c.config.NamespacesMax)}
+		return false, &QuotaError{What: "namespaces", Max: int64(c.config.NamespacesMax)}
 	}
 	if c.config.Tier == nil {
-		return nil
+		return true, nil
 	}
-	if err := c.config.Tier.PutNamespace(WithDurability(ctx, c.durability(ctx)), row, 0); err != nil {
-		return c.tierError("create namespace", err)
+	err = c.config.Tier.PutNamespace(WithDurability(ctx, c.durability(ctx)), row, 0)
+	if err == nil {
+		return true, nil
 	}
-	return nil
+	err = c.tierError("create namespace", err)
+	if !errors.Is(err, ErrTierIO) || c.durability(ctx) == DurabilityAlways {
+		return false, err
+	}
+	c.logger.Warn("a namespace is in memory only, as the durable tier fails", "namespace", row.Name, "error", err)
+	return false, nil
 }
 
 // dropEmptyNamespace forgets one namespace that holds no entries, so that namespaces used

@@ -67,8 +67,8 @@ func (r *request) abandon() {
 // then happen or not, but memory lent by the caller is no longer read.
 // REQUIRES: between s.enter and s.leave, or from the store's own goroutines.
 func (s *Store) submit(ctx context.Context, r *request) error {
-	if s.health.logWaits.Load() > 0 {
-		return ErrDiskFull
+	if err := s.unwritable(); err != nil {
+		return err
 	}
 	r.sync = r.sync && !isOff(ctx)
 	r.done = make(chan error, 1)

@@ -64,7 +64,24 @@ func TestCacheOnFailingDisk(t *testing.T) {
 			if err := c.Sync(ctx); err != nil {
 				t.Fatal(err)
 			}
+			putOne(ctx, t, c, "flushed", "k", "old")
+			if err := c.Sync(ctx); err != nil {
+				t.Fatal(err)
+			}
 			on.Store(true)
+			if _, _, err := c.FlushNamespace(ctx, []byte("flushed")); err != nil && !errors.Is(err, cache.ErrTierIO) {
+				t.Fatal(err)
+			}
+			// A namespace whose flush failed, and a new one, do not hold up the others.
+			for _, ns := range []string{"flushed", "new"} {
+				if got := readOne(t, c, ns, "k"); got != "-" {
+					t.Fatalf("%s: %q", ns, got)
+				}
+				putOne(ctx, t, c, ns, "k", "in memory")
+				if got := readOne(t, c, ns, "k"); got != "in memory" {
+					t.Fatalf("%s: %q", ns, got)
+				}
+			}
 			value := func(i int) string { return fmt.Sprintf("%0*d", 5000+i%2*5000, i) }
 			for i := range 2000 { // ten times what memory holds
 				key := fmt.Sprint(i % 100)
@@ -101,6 +118,7 @@ func TestCacheOnFailingDisk(t *testing.T) {
 				}
 			}
 			putOne(ctx, t, c, "a", "50", "new")
+			putOne(ctx, t, c, "new", "k", "durable")
 			if err := c.Sync(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -110,6 +128,11 @@ func TestCacheOnFailingDisk(t *testing.T) {
 			for i := range 100 {
 				if got := readOne(t, c, "a", fmt.Sprint(i)); got == "old" || i < 20 && got != "-" || i == 50 && got != "new" {
 					t.Errorf("after a crash key %d is %.10q", i, got)
+				}
+			}
+			for ns, want := range map[string]string{"flushed": "old", "new": "durable"} {
+				if got := readOne(t, c, ns, "k"); (got == want) != (ns == "new") {
+					t.Errorf("after a crash %s holds %q", ns, got)
 				}
 			}
 			closeCache(t, c)
