@@ -133,11 +133,11 @@ func inChild(t *testing.T, test, which string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+test+"$", "-test.v")
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+test+"$", "-test.v", "-test.timeout=100s")
 	cmd.Env = append(os.Environ(), faultEnv+"="+which)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("case %s: %v\n%.4000s", which, err, out)
+		t.Fatalf("case %s: %v\n%.8000s", which, err, out)
 	}
 	return string(out)
 }
@@ -242,7 +242,7 @@ func TestWriteErrors(t *testing.T) {
 	if which := os.Getenv(faultEnv); which != "" {
 		cause, many, _ := strings.Cut(which, " ")
 		start := time.Now()
-		for n := int32(0); !t.Failed() && time.Since(start) < 3*time.Minute; n++ {
+		for n := int32(0); !t.Failed() && time.Since(start) < time.Minute; n++ {
 			if failed := writeErrorCase(t, n, causes[cause], many == "once"); !failed {
 				return
 			}

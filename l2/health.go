@@ -195,6 +195,16 @@ func (b *breaker) succeeded() {
 	b.failures = 0
 }
 
+// closeIter closes an iterator. Pebble may wait for a lock in it, which a goroutine that met
+// a fatal error holds for ever: then nobody waits for the outcome.
+func (s *Store) closeIter(iter *pebble.Iterator) error {
+	if s.degradedError() == nil {
+		return iter.Close()
+	}
+	go iter.Close() //nolint:errcheck // see above
+	return nil
+}
+
 // apply commits a batch and notes for how long that is going on.
 func (s *Store) apply(batch *pebble.Batch, options *pebble.WriteOptions) error {
 	s.health.committingSince.Store(s.cfg.Now().UnixNano())

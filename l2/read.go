@@ -74,7 +74,7 @@ func (s *Store) getRecord(keys *lookupKeys, withValue bool, dst *cache.Record) (
 			return header{}, false, err
 		}
 		h, found, err := s.readRecord(iter, keys, withValue, dst)
-		if closeErr := iter.Close(); err == nil && closeErr != nil {
+		if closeErr := s.closeIter(iter); err == nil && closeErr != nil {
 			found, err = false, closeErr
 		}
 		if err != nil || !found || !withValue || h.placement != placedFile {
@@ -204,7 +204,7 @@ func (s *Store) MayContain(ns cache.NamespaceID, key []byte) bool {
 		return true
 	}
 	_, found, err := lookup(iter, keys.record)
-	if closeErr := iter.Close(); err == nil {
+	if closeErr := s.closeIter(iter); err == nil {
 		err = closeErr
 	}
 	if found {

@@ -30,7 +30,7 @@ func (s *Store) ScanPrefix(ctx context.Context, ns cache.NamespaceID, prefix []b
 		return fmt.Errorf("l2: scan prefix: %w", err)
 	}
 	err = s.scanRecords(ctx, iter, hidden, visit)
-	if err = errors.Join(err, iter.Close()); err != nil {
+	if err = errors.Join(err, s.closeIter(iter)); err != nil {
 		return fmt.Errorf("l2: scan prefix: %w", err)
 	}
 	return nil
@@ -108,7 +108,7 @@ func (s *Store) ScanLabel(ctx context.Context, label cache.Label, visit func(*ca
 			break
 		}
 	}
-	if err = errors.Join(err, records.Close(), index.Close()); err != nil {
+	if err = errors.Join(err, s.closeIter(records), s.closeIter(index)); err != nil {
 		return fmt.Errorf("l2: scan label: %w", err)
 	}
 	return nil

@@ -81,9 +81,10 @@ func (x *snapshot) Scan(ctx context.Context, ns cache.NamespaceID, lower, upper 
 		return err
 	}
 	defer s.leave()
-	if s.usage.of(ns) == nil {
-		return nil // flushed
+	if s.usage.of(ns) == nil || s.health.blind.Load() {
+		return nil // flushed, or not to be read
 	}
+	hidden := s.marks.snapshot()
 	options := &pebble.IterOptions{LowerBound: appendRecordKey(nil, ns, lower), UpperBound: appendRecordKey(nil, ns, upper)}
 	if upper == nil {
 		options.UpperBound = appendSuccessor(nil, appendRecordKey(nil, ns, nil))
@@ -96,14 +97,14 @@ func (x *snapshot) Scan(ctx context.Context, ns cache.NamespaceID, lower, upper 
 	if err != nil {
 		return fmt.Errorf("l2: scan: %w", errors.Join(err, keys.Close()))
 	}
-	err = s.scanSnapshot(ctx, keys, records, descending, visit)
-	if err = errors.Join(err, records.Close(), keys.Close()); err != nil {
+	err = s.scanSnapshot(ctx, keys, records, hidden, descending, visit)
+	if err = errors.Join(err, s.closeIter(records), s.closeIter(keys)); err != nil {
 		return fmt.Errorf("l2: scan: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator, descending bool, visit func(*cache.Record) bool) error {
+func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator, hidden map[string]cache.Sequence, descending bool, visit func(*cache.Record) bool) error {
 	first, next, seek := keys.First, keys.Next, records.SeekGE
 	if descending {
 		first, next = keys.Last, keys.Prev
@@ -127,7 +128,9 @@ func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator
 				s.removeDamaged(recordKey, h.seq, err)
 				continue
 			}
-			h.describe(recordKey, &record)
+			if h.seq >= hidden[string(recordKey)] {
+				h.describe(recordKey, &record)
+			}
 		}
 		if err := records.Error(); err != nil {
 			return err

@@ -228,15 +228,15 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) close() error {
-	timeout := time.NewTimer(s.cfg.CloseTimeout)
-	defer timeout.Stop()
+	timeout, cancel := context.WithTimeout(context.Background(), s.cfg.CloseTimeout)
+	defer cancel()
 	await := func(done <-chan struct{}) error {
 		select {
 		case <-done:
 			return nil
 		case <-s.broken:
 			return s.breakErr
-		case <-timeout.C:
+		case <-timeout.Done():
 			return errors.New("timed out")
 		}
 	}
