@@ -14,7 +14,11 @@ func (s *Store) Commit(ctx context.Context, commit *cache.TierCommit, sync bool)
 		return err
 	}
 	defer s.leave()
-	if err := s.unwritable(); err != nil {
+	err := s.unwritable()
+	if err == nil && sync {
+		err = s.settleMarks(ctx)
+	}
+	if err != nil {
 		if !sync && len(commit.Namespaces)+len(commit.Watermarks) == 0 {
 			return s.shed(commit.Ops, sync, err)
 		}

@@ -155,6 +155,17 @@ func (s *Store) writeMarks(ctx context.Context) error {
 	return nil
 }
 
+// settleMarks deletes what is hidden before something that is to be durable: a key that a
+// mark hides is absent for the caller, and must not come back after a crash.
+func (s *Store) settleMarks(ctx context.Context) error {
+	for s.marks.count.Load() > 0 {
+		if err := s.writeMarks(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // breaker stops trying what has just failed, for longer and longer.
 type breaker struct {
 	mu       sync.Mutex

@@ -167,6 +167,9 @@ func (s *Store) Sync(ctx context.Context) error {
 }
 
 func (s *Store) sync(ctx context.Context) error {
+	if err := s.settleMarks(ctx); err != nil {
+		return fmt.Errorf("l2: sync: %w", err)
+	}
 	if !isOff(ctx) { // the files before the records that name them
 		if err := s.files.sync(); err != nil {
 			return fmt.Errorf("l2: sync payload files: %w", err)

@@ -25,6 +25,10 @@ func (g *group) raiseWatermarks(w []cache.Watermark) error {
 
 // DropWatermarks implements cache.Tier. A watermark that was raised meanwhile stays.
 func (s *Store) DropWatermarks(ctx context.Context, w []cache.Watermark) error {
+	// What a mark hides was not visited by who removed what the watermarks cover.
+	if err := s.settleMarks(ctx); err != nil {
+		return fmt.Errorf("l2: drop watermarks: %w", err)
+	}
 	return s.changeWatermarks(ctx, w, false, func(g *group, w []cache.Watermark) error {
 		return g.eachWatermark(w, func(key []byte, stored, seq cache.Sequence) {
 			if stored != 0 && stored <= seq {

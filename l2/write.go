@@ -45,8 +45,15 @@ func (s *Store) Write(ctx context.Context, ops []cache.TierOp, sync bool) error 
 	if len(ops) == 0 && !sync {
 		return nil
 	}
-	if err := s.unwritable(); err != nil {
+	err := s.unwritable()
+	if err == nil && sync {
+		err = s.settleMarks(ctx)
+	}
+	if isShedding(err) {
 		return s.shed(ops, sync, err)
+	}
+	if err != nil {
+		return fmt.Errorf("l2: write: %w", err)
 	}
 	w, err := s.newWrite(ctx, ops, sync)
 	if err != nil {
