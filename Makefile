@@ -8,7 +8,7 @@ LDFLAGS := $(if $(VERSION),-X main.version=$(VERSION))
 UNIT = $(shell $(GO) list ./... 2>/dev/null | grep -v '/e2e')
 
 .NOTPARALLEL:
-.PHONY: help run build test deps lint unit race e2e conformance compat fuzz-smoke stress bench bench-traces soak bench-connections clean
+.PHONY: help run build test deps lint unit race e2e conformance compat clients fuzz-smoke stress bench bench-traces soak bench-connections clean
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ conformance: deps ## wire transcripts against pgcache and against a real Postgre
 compat: build ## statements of clients (CORPUS=folder) against pgcache and, if installed, PostgreSQL: a table
 	$(GO) run ./e2e/compat -server bin/pgcache -corpus $(or $(CORPUS),testdata/clients) $(COMPATFLAGS)
 
+clients: deps ## the matrix of clients, written to docs/clients.md
+	CLIENTS_MD=$(CURDIR)/docs/clients.md $(GO) test -count=1 -v -run '^TestClients' ./e2e
+
 fuzz-smoke: ## every fuzz target for a few seconds
 	scripts/fuzz-smoke.sh
 
@@ -65,4 +68,4 @@ bench-connections: build ## what 10,000 idle connections cost (ulimit -n above 1
 	$(GO) run ./e2e/soak -connections 10000
 
 clean: ## remove what make built (not ./data)
-	rm -rf bin e2e/node/node_modules
+	rm -rf bin e2e/node/node_modules e2e/clients/node/node_modules

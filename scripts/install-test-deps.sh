@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests drive pgcache with: psql, a PostgreSQL server to compare with,
-# psycopg 2 and 3, and node-postgres. Does nothing where they are there already. Fails,
+# and clients in many languages. Does nothing where they are there already. Fails,
 # and says what is missing, where they cannot be had: a skipped test proves nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,6 +25,54 @@ need python3-psycopg2 "$python" -c 'import psycopg2'
 need python3-psycopg "$python" -c 'import psycopg'
 need nodejs command -v node
 need npm command -v npm
+
+# The clients of e2e/clients.
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+for package in python3-asyncpg python3-sqlalchemy python3-django python3-pyodbc pgcli odbc-postgresql libpostgresql-jdbc-java \
+	ruby ruby-pg ruby-activerecord php-cli php-pgsql libdbd-pg-perl libpq-dev libpqxx-dev; do
+	need "$package" installed "$package"
+done
+need g++ command -v c++
+need default-jdk-headless command -v javac
+
+if ((${#missing[@]})); then
+	echo "installing: ${missing[*]}"
+	as_root=()
+	if ((EUID != 0)); then as_root=(sudo -n); fi
+	if ! command -v apt-get >/dev/null; then
+		echo "install-test-deps: please install these (Debian's names): ${missing[*]}" >&2
+		exit 1
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	"${as_root[@]}" apt-get update -qq
+	"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+if ! command -v go >/dev/null; then
+	echo "install-test-deps: Go is not installed; see https://go.dev/doc/install" >&2
+	exit 1
+fi
+
+# JavaScript clients, exactly as the lock files say.
+for folder in e2e/node e2e/clients/node; do
+	if ! cmp -s $folder/package-lock.json $folder/node_modules/.installed-lock.json; then
+		npm ci --prefix $folder --no-audit --no-fund --ignore-scripts
+		cp $folder/package-lock.json $folder/node_modules/.installed-lock.json
+	fi
+done
+"$python" -c 'import psycopg2'
+need python3-psycopg "$python" -c 'import psycopg'
+need nodejs command -v node
+need npm command -v npm
+
+# The clients of e2e/clients.
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+for package in python3-asyncpg python3-sqlalchemy python3-django python3-pyodbc pgcli odbc-postgresql libpostgresql-jdbc-java \
+	ruby ruby-pg ruby-activerecord php-cli php-pgsql libdbd-pg-perl libpq-dev libpqxx-dev; do
+	need "$package" installed "$package"
+done
+need g++ command -v c++
+need default-jdk-headless command -v javac
 
 if ((${#missing[@]})); then
 	echo "installing: ${missing[*]}"
