@@ -81,7 +81,7 @@ func addUser(t *testing.T, file, password string, args ...string) {
 func psqlAs(t *testing.T, password, connection, script string) string {
 	t.Helper()
 	t.Setenv("PGPASSWORD", password)
-	stdout, stderr, _ := run(t, "", "psql", "-X", "-A", "-t", "-w", "-d", connection, "-c", script)
+	stdout, stderr, _ := run(t, "bank\tk\tx\n", "psql", "-X", "-A", "-t", "-w", "-d", connection, "-c", script)
 	return stdout + stderr
 }
 
@@ -91,6 +91,7 @@ func TestPsqlLogin(t *testing.T) {
 	addUser(t, users, "builder", "bob", "--role=readonly", "--namespace=web")
 	addUser(t, users, "singer", "carol", "--certificate=carol.example")
 	addUser(t, users, "pass\u00a0word", "dave") // what libpq makes a plain space of
+	addUser(t, users, "worker", "erin", "--namespace=web")
 	start := func(listen string) string {
 		s := start(t, "--listen="+listen, "--users-file="+users, "--tls-cert="+certs+"/server.pem", "--tls-key="+certs+"/server.key", "--tls-client-ca="+certs+"/ca.pem")
 		_, port := s.hostPort()
@@ -116,6 +117,9 @@ func TestPsqlLogin(t *testing.T) {
 		{"reads", "builder", secure + "user=bob", `SELECT count(*) FROM blob WHERE ns = 'web' AND key = 'k'`, "0\n"},
 		{"does not write", "builder", secure + "user=bob", `INSERT INTO blob (ns, key, value) VALUES ('web', 'k', 'x')`, "ERROR:  cannot execute INSERT in a read-only transaction"},
 		{"keeps to its namespaces", "builder", secure + "user=bob", `SELECT value FROM blob WHERE ns = 'bank' AND key = 'k'`, `ERROR:  permission denied for namespace "bank"`},
+		{"copies out of its namespaces only", "builder", secure + "user=bob", `COPY (SELECT value FROM blob WHERE ns = 'bank') TO STDOUT`, `ERROR:  permission denied for namespace "bank"`},
+		{"does not load", "builder", secure + "user=bob", `COPY blob (ns, key, value) FROM STDIN`, "ERROR:  cannot execute COPY FROM in a read-only transaction"},
+		{"loads into its namespaces only", "worker", secure + "user=erin", "COPY blob (ns, key, value) FROM STDIN", `ERROR:  permission denied for namespace "bank"`},
 		{"users are not managed in SQL", "wonderland", secure + "user=alice", `CREATE USER eve PASSWORD 'x'`, "HINT:  Run pgcache user add"},
 	}
 	for _, test := range tests {
