@@ -38,7 +38,7 @@ func rowsOf(t *testing.T, c *Catalog, name string, filters ...schema.Filter) [][
 	t.Helper()
 	r := c.Relation(System, name)
 	env := &schema.Env{Ctx: context.Background(), Catalog: c, Session: session{}}
-	scan, err := r.Source.Open(env, &schema.Request{Filters: filters, Limit: -1})
+	scan, err := r.Source.Open(env, &schema.Request{Filters: filters})
 	if err != nil {
 		t.Fatal(err)
 	}

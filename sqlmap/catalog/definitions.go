@@ -37,7 +37,7 @@ func (t Tuple) Values() []types.Value { return t.values }
 // the column is empty.
 func (c *Catalog) Find(env *schema.Env, table, column string, v types.Value) ([]Tuple, error) {
 	r := c.Relation(System, table)
-	request := &schema.Request{Limit: -1}
+	request := &schema.Request{}
 	at := -1
 	for i := range r.Columns {
 		if r.Columns[i].Name == column {

@@ -22,9 +22,6 @@ type analyzer struct {
 	// ranges counts the ranges of the whole statement, against views that multiply.
 	ranges int
 	parse  func(sql string) (*pg_query.SelectStmt, error)
-	// calls are the aggregates whose arguments are being analyzed, innermost last.
-	aggregates []*aggregateExpr
-	inWindow   bool
 }
 
 // rangesMax bounds how many ranges a statement may have, views expanded.

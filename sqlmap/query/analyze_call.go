@@ -95,7 +95,7 @@ func (a *analyzer) callArguments(c *call) error {
 		} else if len(c.argNames) > 0 && c.argNames[len(c.argNames)-1] != "" {
 			return errorAt(c.Location, pgwire.CodeSyntaxError, "positional argument cannot follow named argument")
 		}
-		e, err := a.callArgument(n)
+		e, err := a.expr(n)
 		if err != nil {
 			return err
 		}
@@ -118,8 +118,6 @@ func (a *analyzer) callArguments(c *call) error {
 	}
 	return nil
 }
-
-func (a *analyzer) callArgument(n *pg_query.Node) (expr, error) { return a.expr(n) }
 
 // chooseFunction finds the overload; nil if the call is a cast written as a function.
 func (a *analyzer) chooseFunction(c *call) (*overload, error) {

@@ -360,7 +360,7 @@ func (a *analyzer) row(r *pg_query.RowExpr) (expr, error) {
 			}
 			continue
 		}
-		e, err := a.knownRowElement(n)
+		e, err := a.expr(n) // unknown literals stay: a comparison of rows types them
 		if err != nil {
 			return nil, err
 		}
@@ -369,9 +369,6 @@ func (a *analyzer) row(r *pg_query.RowExpr) (expr, error) {
 	out.nameFields()
 	return out, nil
 }
-
-// knownRowElement keeps literals unknown: a comparison of rows types them.
-func (a *analyzer) knownRowElement(n *pg_query.Node) (expr, error) { return a.expr(n) }
 
 func (r *rowExpr) nameFields() {
 	r.fields = nil

@@ -141,13 +141,6 @@ func (a *analyzer) findOperator(names []string, left, right expr, at int32) (*sc
 	}
 	if left != nil {
 		actual = []types.OID{l, r}
-		// As in PostgreSQL, an unknown side is first taken for what the other is.
-		if l == types.Unknown {
-			actual[0] = r
-		} else if r == types.Unknown {
-			actual[1] = l
-		}
-		actual = []types.OID{l, r}
 	}
 	matched := a.matching(actual, candidates)
 	switch len(matched) {

@@ -119,7 +119,6 @@ func (a *analyzer) cteReference(name string) *rangeItem {
 	for s := a.scope; s != nil; s = s.parent {
 		for i := len(s.ctes) - 1; i >= 0; i-- {
 			if c := s.ctes[i]; c.name == name {
-				c.references++
 				return &rangeItem{kind: rangeCTE, name: name, alias: name, cte: c, cteLevel: level, columns: c.columns, fields: c.fields}
 			}
 		}

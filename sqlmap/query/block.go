@@ -126,7 +126,6 @@ type cte struct {
 	// distinct removes duplicates of a recursive query: UNION without ALL.
 	isDistinct      bool
 	once, recursive *block
-	references      int
 }
 
 // fromItem is a range or a join.
@@ -166,7 +165,6 @@ type window struct {
 	end       frameBound
 	exclude   frameExclusion
 	hasFrame  bool
-	isRef     bool
 }
 
 func (w *window) places(add func(p *expr)) {

@@ -171,23 +171,16 @@ func (x *execution) call(e *callExpr) (evaluator, error) {
 	if impl == nil || impl.Call == nil {
 		return nil, unsupported(e.at, "function "+e.function.Name+" is")
 	}
-	run, at, strict := impl.Call, e.at, e.function.IsStrict
+	run, strict := impl.Call, e.function.IsStrict
 	bind, c := x.binder(e, args), x.site(e)
 	return func(f *frame) (types.Value, error) {
 		values, isNull, err := bind(f)
 		if err != nil || isNull && strict {
 			return types.Null(), err
 		}
-		v, err := run(c, values)
-		if err != nil {
-			return v, atCall(err, at)
-		}
-		return v, nil
+		return run(c, values)
 	}, nil
 }
-
-// atCall leaves the position of an error raised while running away: PostgreSQL gives none.
-func atCall(err error, _ int32) error { return err }
 
 // site describes the place of a call to the function.
 func (x *execution) site(e *callExpr) *schema.Call {

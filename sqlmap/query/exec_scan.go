@@ -174,7 +174,7 @@ func (p *scanProgram) request(filters []schema.Filter) *schema.Request {
 	r := p.node.item
 	columns := make([]bool, len(r.columns))
 	copy(columns, r.used)
-	return &schema.Request{Columns: columns, Filters: filters, Limit: -1}
+	return &schema.Request{Columns: columns, Filters: filters}
 }
 
 func (p *scanProgram) direct(f *frame, filters []schema.Filter) (iterator, error) {

@@ -262,14 +262,13 @@ func (n *cteNode) estimate() float64 { return 100 }
 
 // joinNode joins two nodes.
 type joinNode struct {
-	kind           pg_query.JoinType
-	left, right    node
-	leftR, rightR  []int
-	leftK, rightK  []expr // equal in all rows joined
-	conditions     []expr // besides the keys
-	reopens        bool   // the right side depends on the left's row
-	rightDependsOn bool   // on blocks further out
-	rows           float64
+	kind          pg_query.JoinType
+	left, right   node
+	leftR, rightR []int
+	leftK, rightK []expr // equal in all rows joined
+	conditions    []expr // besides the keys
+	reopens       bool   // the right side depends on the left's row
+	rows          float64
 }
 
 func (n *joinNode) estimate() float64 { return n.rows }

@@ -45,12 +45,6 @@ type Request struct {
 	Columns []bool
 	// Filters hold for every row that matters (all of them at once).
 	Filters []Filter
-	// Order, if not empty, is the order in which the rows would be wanted, and Limit then
-	// how many of them (-1: all). A source that keeps the order says so by Ordered.
-	Order []OrderBy
-	Limit int64
-	// Ordered is set by Open: rows come in Order.
-	Ordered bool
 }
 
 // Comparison is what a Filter does with its column.
@@ -70,12 +64,6 @@ type Filter struct {
 	Column     int
 	Comparison Comparison
 	Values     []types.Value
-}
-
-// OrderBy is a column to order by, ascending with NULLs last or the other way round.
-type OrderBy struct {
-	Column     int
-	Descending bool
 }
 
 // Rows is a running scan.
