@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -262,4 +263,28 @@ func BenchmarkFirstQuery(b *testing.B) {
 		c := thing(b)
 		c.Operators(System, "=")
 	}
+}
+
+// TestCatalogIsSmall bounds what the catalog keeps once queries have used all of its indexes.
+func TestCatalogIsSmall(t *testing.T) {
+	const bytesMax = 20 << 20
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	c := thing(t)
+	c.Operators(System, "=")
+	c.Cast(types.Int4, types.Int8)
+	for _, table := range []string{"pg_class", "pg_attribute", "pg_proc", "pg_type", "pg_depend", "pg_operator", "pg_collation"} {
+		_ = len(rowsOf(t, c, table))
+	}
+	used := heap() - before
+	t.Logf("%d KiB", used>>10)
+	if used > bytesMax {
+		t.Errorf("the catalog takes %d bytes, at most %d", used, bytesMax)
+	}
+	runtime.KeepAlive(c)
 }
