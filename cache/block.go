@@ -89,6 +89,8 @@ type blockMember struct {
 	entry entry
 	size  int64
 	lease int64
+	// isTransient: it exceeds its namespace's quota of L1, and leaves L1 once the tier has it.
+	isTransient bool
 }
 
 // blockFlush is a namespace that the block flushes. Its flushing lock is held.
@@ -408,6 +410,13 @@ func (p *blockCommit) allocate(m *blockMember, made composed) error {
 	}
 	if most := p.bytesMax(); p.bytes+size > most {
 		return &LimitError{What: "transaction", Unit: "bytes", Got: p.bytes + size, Max: most, Setting: "l1_bytes"}
+	}
+	if m.verdict == Write {
+		fits, err := c.checkQuotas(m.gen, size)
+		if err != nil {
+			return err
+		}
+		m.isTransient = !fits || !c.makeQuotaRoom(m.gen, size, m.shard)
 	}
 	if c.config.Tier != nil {
 		if err := c.waitClean(p.ctx, p.bytes+size); err != nil {

@@ -170,7 +170,7 @@ func (p *blockCommit) apply(m *blockMember) {
 		flags := s.aloneFlag(m.hash, m.gen.id, k.Name, m.was)
 		if p.group != nil {
 			flags |= slotDirty
-			if !s.admitsWrite(m.hash, m.entry.attrs().Admission(), len(m.entry)) {
+			if m.isTransient || !s.admitsWrite(m.hash, m.entry.attrs().Admission(), len(m.entry)) {
 				flags |= slotTransient
 			}
 		}
