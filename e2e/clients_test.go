@@ -40,7 +40,7 @@ func clients() []client {
 		bench[step] = "a load generator"
 	}
 	return []client{
-		{name: "psql", version: debian("postgresql-client"), command: []string{"clients/shell/psql.sh"}},
+		{name: "psql", version: []string{"sh", "-c", "psql --version | cut -d' ' -f3"}, command: []string{"clients/shell/psql.sh"}},
 		{name: "pgcli", version: debian("pgcli"), command: []string{"clients/shell/pgcli.sh"}, lacks: cli},
 		{name: "pgbench, pg_isready", version: debian("postgresql"), command: []string{"clients/shell/pgbench.sh"}, lacks: bench},
 		{name: "libpq", version: debian("libpq-dev"), build: []string{"sh", "-c", "cc -O1 -Wall -Werror -I$(pg_config --includedir) clients/c/libpq.c -lpq -o $OUT"}, command: []string{"OUT"}},
@@ -61,6 +61,7 @@ func clients() []client {
 		{name: "ActiveRecord", version: debian("ruby-activerecord"), command: []string{"/usr/bin/ruby", "clients/ruby/active_record.rb"}},
 		{name: "PHP PDO", version: debian("php-pgsql"), command: []string{"/usr/bin/php", "clients/php/pdo.php"}},
 		{name: "DBD::Pg", version: debian("libdbd-pg-perl"), command: []string{"/usr/bin/perl", "clients/perl/dbd_pg.pl"}},
+		{name: "pgx", version: []string{"go", "list", "-m", "-f", "{{.Version}}", "github.com/jackc/pgx/v5"}, build: []string{"sh", "-c", "go build -o $OUT ./clients/pgx"}, command: []string{"OUT"}},
 		{name: "lib/pq", version: []string{"go", "list", "-m", "-f", "{{.Version}}", "github.com/lib/pq"}, build: []string{"sh", "-c", "go build -o $OUT ./clients/golang"}, command: []string{"OUT"}},
 	}
 }

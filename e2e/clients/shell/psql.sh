@@ -33,7 +33,7 @@ SELECT key FROM blob WHERE ns = 'psql' AND key LIKE 'many%';" | wc -l | grep -qx
 more() {
 	copy || return
 	for i in 0 1 2 3 4 5 6 7 8 9; do run "SELECT cache_put('psql', 'many$i', 'x')"; done >/dev/null
-	cursor && equal psql file $'\\set who psql\nSELECT ns FROM blob WHERE ns = :\'who\' AND key = \'text\';'
+	equal completed "${PGCACHE_PYTHON:-/usr/bin/python3}" ../python/psql_completion.py && cursor && equal psql file $'\\set who psql\nSELECT ns FROM blob WHERE ns = :\'who\' AND key = \'text\';'
 }
 
 dir=$(mktemp -d)
