@@ -32,6 +32,8 @@ type KeyUpdate struct {
 	Update UpdateFunc
 
 	Result Result // set by Commit
+	// IsStaged is set by Load.Add before it calls Update: the load has staged the key before.
+	IsStaged bool
 }
 
 // Coverage says what kind of entries an Invalidation covers.
@@ -62,6 +64,7 @@ const blockKeyBytes = 256
 type blockCommit struct {
 	cache      *Cache
 	block      *Block
+	load       *Load // nil: none
 	ctx        context.Context
 	durability Durability
 
@@ -106,8 +109,11 @@ type blockFlush struct {
 // durable when Commit returns, puts as Config.Durability says. Errors: those of Update,
 // *LimitError when the block is too large for the memory tier. After ErrTierIO, ErrTierFull
 // and a context's error that came while waiting for the durable tier, the block is visible.
-func (c *Cache) Commit(ctx context.Context, b *Block) error {
-	p := &blockCommit{cache: c, block: b, ctx: ctx, durability: c.durability(ctx)}
+func (c *Cache) Commit(ctx context.Context, b *Block) error { return c.commitBlock(ctx, b, nil) }
+
+// commitBlock is Commit or, with a load, Load.Add.
+func (c *Cache) commitBlock(ctx context.Context, b *Block, l *Load) error {
+	p := &blockCommit{cache: c, block: b, ctx: ctx, durability: c.durability(ctx), load: l}
 	if len(b.Updates) == 0 && len(b.Invalidations) == 0 {
 		return c.closedError()
 	}
@@ -375,13 +381,18 @@ func (p *blockCommit) before(m *blockMember, w *writer) (*Hit, error) {
 		return nil, nil
 	}
 	var err error
+	if p.load != nil {
+		if m.update.IsStaged, err = m.isStagedBy(p.ctx, p.load); err != nil {
+			return nil, err
+		}
+	}
 	if m.was, err = p.cache.before(p.ctx, m.gen, m.update.Key.Name, w); err != nil || !m.was.isLive {
 		return nil, err
 	}
 	r := Record{Namespace: m.gen.id, Key: m.update.Key.Name, Seq: w.old.seq, Attrs: w.old.attrs}
 	before := len(p.block.Invalidations) - m.update.After
 	isCovered := func(f *fence) bool { return f.number < before && f.covers(&r) }
-	if m.update.IsAfresh || slices.ContainsFunc(p.fences, isCovered) {
+	if m.update.IsAfresh || m.update.IsStaged || slices.ContainsFunc(p.fences, isCovered) {
 		w.old.Release()
 		m.was.isLive, m.was.hidden = false, true
 		return nil, nil

@@ -23,16 +23,15 @@ func (p *blockCommit) publish() error {
 	for i := range p.fences {
 		sequences[i] = c.nextSeq()
 	}
-	for i := range p.members {
-		if m := &p.members[i]; m.ref != 0 {
-			m.entry.header().seq = c.nextSeq()
-		}
-	}
+	staged := p.number()
 	if err := p.check(); err != nil {
 		return err
 	}
 	if c.config.Tier != nil {
 		p.group = newGroup(p)
+	}
+	if p.load != nil {
+		p.stage(staged)
 	}
 	p.endGenerations()
 	for i, f := range p.fences {
@@ -52,6 +51,42 @@ func (p *blockCommit) publish() error {
 		c.groups.add(p.group)
 	}
 	return nil
+}
+
+// number gives the entries their sequences, without gaps, and returns which.
+func (p *blockCommit) number() seqRange {
+	n := uint64(0)
+	for i := range p.members {
+		if p.members[i].ref != 0 {
+			n++
+		}
+	}
+	last := p.cache.seq.Add(n)
+	next := Sequence(last - n + 1)
+	r := seqRange{next, Sequence(last)}
+	for i := range p.members {
+		if m := &p.members[i]; m.ref != 0 {
+			m.entry.header().seq = next
+			next++
+		}
+	}
+	return r
+}
+
+// stage hides what the block is about to publish, until its load commits.
+func (p *blockCommit) stage(r seqRange) {
+	l := p.load
+	for i := range p.members {
+		if m := &p.members[i]; m.ref != 0 {
+			l.gens[m.gen] = struct{}{}
+			l.names[m.gen.owner.name] = struct{}{}
+		}
+	}
+	if r.first <= r.last {
+		l.stage(r)
+		p.group.commit.Watermarks = append(p.group.commit.Watermarks, r.watermark())
+	}
+	p.group.load, l.last = l, p.group
 }
 
 func (p *blockCommit) lock() {
@@ -174,8 +209,13 @@ func (p *blockCommit) apply(m *blockMember) {
 				flags |= slotTransient
 			}
 		}
+		if p.load != nil {
+			flags |= slotTransient // what nobody can read must not displace what somebody does
+		}
 		p.put(m, flags)
-		c.emit(EventPut, k.Namespace, k.Name, nil)
+		if p.load == nil {
+			c.emit(EventPut, k.Namespace, k.Name, nil)
+		}
 		c.counters.insertions.Add(1)
 		m.gen.owner.counters.insertions.Add(1)
 	} else {

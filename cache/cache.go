@@ -127,11 +127,17 @@ func (c *Cache) restore(ctx context.Context, tier Tier) {
 	}
 	c.groups = &groupFlusher{flusher: flusher{cache: c, work: make(chan struct{}, 1)}}
 	c.background.Go(func() { c.groups.run(ctx) })
+	var staged []Watermark
 	for _, w := range state.Watermarks {
+		if w.Label.Kind == Staged {
+			staged = append(staged, w)
+			continue
+		}
 		in := &invalidation{cache: c, fence: fenceOf(w), seen: map[uint64]struct{}{}}
 		c.fences.raise(in.fence)
 		c.background.Go(func() { c.resume(ctx, in, []Watermark{w}) })
 	}
+	c.restoreLoads(ctx, staged)
 }
 
 // hash is the place of a key: its top bits choose the shard.

@@ -17,6 +17,7 @@
 //	tombstone  a dirty entry saying "this key is absent", hiding an older record in L2
 //	block      writes and invalidations that become visible together, see [Cache.Commit]
 //	group      a published block on its way to L2
+//	stage      to write to the tiers what nobody sees until its [Load] commits
 //	sequence   a number from one monotonic counter; every write and every invalidation
 //	           takes one, so that "older" is decided without a clock
 //
@@ -45,6 +46,12 @@
 //	    and namespaces that begin with it take part in no other commit. A crash before
 //	    loses all of it. Its puts are stored together or, for want of room, not at all. Only
 //	    a group that fails after its caller was told so is dissolved into single writes.
+//
+//	I9  What a Load stages has sequences of its own ranges. Readers, promotions and scans take
+//	    an entry of a staged range for absent; the range is announced before its first
+//	    entry is published, is written to L2 in the same commit as its entries, and ends
+//	    in one step in memory and by one commit in L2, after all its entries. Ranges found
+//	    at the start belong to loads that a crash cut short: they are hidden and removed.
 //
 // A *Cache may be used by any number of goroutines. A *Hit belongs to one goroutine.
 package cache

@@ -19,9 +19,10 @@ type fence struct {
 	ns     NamespaceID
 	prefix []byte // not nil: keys of ns with this prefix
 
-	number    int  // in its block
-	masks     bool // it hides what it covers in L1 too, until that is removed
-	abandoned bool // its invalidation failed; guarded by fences.mu
+	load      *Load // not nil: of the keys with the prefix, what the load has staged
+	number    int   // in its block
+	masks     bool  // it hides what it covers in L1 too, until that is removed
+	abandoned bool  // its invalidation failed; guarded by fences.mu
 }
 
 // sameAs reports that both cover the same keys and labels.
@@ -32,7 +33,7 @@ func (f *fence) sameAs(x *fence) bool {
 func (f *fence) sequence() Sequence { return Sequence(f.seq.Load()) }
 
 func (f *fence) covers(r *Record) bool {
-	if r.Seq >= f.sequence() {
+	if r.Seq >= f.sequence() || f.load != nil && !f.load.stages(r.Seq) {
 		return false
 	}
 	if f.prefix != nil {
@@ -74,11 +75,32 @@ func fenceOf(w Watermark) *fence {
 type fences struct {
 	count  atomic.Int64
 	global atomic.Uint64 // raised by every invalidation in all namespaces (I3)
-	// masks are those of the active ones that hide entries of L1; nil: none.
-	masks atomic.Pointer[[]*fence]
+	// masks is what hides entries of L1; nil: nothing.
+	masks atomic.Pointer[masks]
 
 	mu     sync.RWMutex
 	active map[*fence]struct{}
+	loads  []*Load // never changed, but replaced
+}
+
+// masks is what hides entries of L1.
+type masks struct {
+	fences []*fence
+	loads  []*Load
+}
+
+func (f *fences) addLoad(l *Load) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.loads = append(slices.Clone(f.loads), l)
+	f.countLocked()
+}
+
+func (f *fences) removeLoad(l *Load) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.loads = slices.DeleteFunc(slices.Clone(f.loads), func(other *Load) bool { return other == l })
+	f.countLocked()
 }
 
 // raise puts fences up, all at once. One of the same coverage whose invalidation failed is
@@ -115,28 +137,34 @@ func (f *fences) lower(x *fence) {
 
 // countLocked REQUIRES: f.mu held.
 func (f *fences) countLocked() {
-	f.count.Store(int64(len(f.active)))
-	var masks []*fence
+	f.count.Store(int64(len(f.active) + len(f.loads)))
+	m := &masks{loads: f.loads}
 	for x := range f.active {
 		if x.masks {
-			masks = append(masks, x)
+			m.fences = append(m.fences, x)
 		}
 	}
-	if masks == nil {
-		f.masks.Store(nil)
-		return
+	if len(m.fences)+len(m.loads) == 0 {
+		m = nil
 	}
-	f.masks.Store(&masks)
+	f.masks.Store(m)
 }
 
-// isMasked reports that an entry of L1 is hidden by an invalidation under way.
-func isMasked(masks []*fence, e entry) bool {
+// hide reports that an entry of L1 is hidden by an invalidation or a load under way.
+func (m *masks) hide(e entry) bool {
 	header := e.header()
 	if header.tombstone {
 		return false
 	}
+	if stagedBy(m.loads, header.seq) {
+		return true
+	}
 	r := Record{Namespace: header.namespace, Key: e.key(), Seq: header.seq, Attrs: e.attrs()}
-	return slices.ContainsFunc(masks, func(f *fence) bool { return f.covers(&r) })
+	return slices.ContainsFunc(m.fences, func(f *fence) bool { return f.covers(&r) })
+}
+
+func stagedBy(loads []*Load, seq Sequence) bool {
+	return slices.ContainsFunc(loads, func(l *Load) bool { return l.stages(seq) })
 }
 
 // abandon leaves a fence up until its invalidation has been made up for.
@@ -178,6 +206,9 @@ func (f *fences) covers(r *Record) bool {
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
+	if stagedBy(f.loads, r.Seq) {
+		return true
+	}
 	for x := range f.active {
 		if x.covers(r) {
 			return true

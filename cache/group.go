@@ -20,6 +20,7 @@ type group struct {
 	always  bool // a put that the tier rejects is an error
 	removes bool // it deletes or invalidates something
 
+	load  *Load         // it stages a part of it; nil: none
 	first chan error    // buffered 1: how the first try ended
 	over  chan struct{} // closed when the tier has it or, with err set, it was dissolved
 	err   error
@@ -191,6 +192,7 @@ func (f *groupFlusher) write(ctx context.Context, groups []*group) (err error) {
 		}
 		commit.Namespaces = append(commit.Namespaces, g.commit.Namespaces...)
 		commit.Watermarks = append(commit.Watermarks, g.commit.Watermarks...)
+		commit.Drops = append(commit.Drops, g.commit.Drops...)
 		commit.Ops = append(commit.Ops, g.commit.Ops...)
 		sync = sync || g.sync
 	}
@@ -215,6 +217,9 @@ func (f *groupFlusher) write(ctx context.Context, groups []*group) (err error) {
 // is dissolved: what it wrote then gets to the tier like any other write after an error.
 func (g *group) settle(err error) {
 	outcome := err
+	if g.load != nil && err == nil && slices.ContainsFunc(g.commit.Ops, func(op TierOp) bool { return op.Rejected && !op.Delete }) {
+		g.load.rejected.Store(true)
+	}
 	isOver := err == nil || g.sync || g.removes
 	for i := range g.members {
 		g.members[i].settle(g, &g.commit.Ops[i], err, isOver)

@@ -361,7 +361,7 @@ func (in *invalidation) removeFromTier(ctx context.Context) error {
 
 // collect notes the deletion of a record of the tier; false ends the scan.
 func (in *invalidation) collect(ctx context.Context, r *Record) bool {
-	if r.Seq >= in.fence.sequence() {
+	if r.Seq >= in.fence.sequence() || in.fence.load != nil && !in.fence.load.stages(r.Seq) {
 		return true
 	}
 	in.ops = append(in.ops, TierOp{Delete: true, Record: Record{

@@ -154,6 +154,7 @@ func (t *memTier) Commit(ctx context.Context, commit *TierCommit, sync bool) err
 			t.putNamespace(n.Row, n.Old)
 		}
 		t.putWatermarks(commit.Watermarks)
+		t.dropWatermarks(commit.Drops)
 		t.write(commit.Ops)
 		steps := t.log
 		t.log = append(outer, func(s *memState) {
@@ -284,6 +285,13 @@ func (t *memTier) PutWatermarks(_ context.Context, w []Watermark) error {
 func (t *memTier) DropWatermarks(_ context.Context, w []Watermark) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.dropWatermarks(w)
+	return nil
+}
+
+// dropWatermarks REQUIRES: t.mu held.
+func (t *memTier) dropWatermarks(w []Watermark) {
+	w = slices.Clone(w)
 	t.apply(false, func(s *memState) {
 		for _, x := range w {
 			if s.watermarks[x.Label] <= x.Seq {
@@ -291,7 +299,6 @@ func (t *memTier) DropWatermarks(_ context.Context, w []Watermark) error {
 			}
 		}
 	})
-	return nil
 }
 
 func (t *memTier) scan(match func(*Record) bool, visit func(*Record) bool) {

@@ -35,7 +35,7 @@ func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h 
 	}
 	state := e.stateAt(nowMs)
 	masks := s.cache.fences.masks.Load()
-	if state == Dead || masks != nil && isMasked(*masks, e) {
+	if state == Dead || masks != nil && masks.hide(e) {
 		isBuried := state != Dead || e.header().tombstone
 		s.mu.RUnlock()
 		if isBuried {

@@ -22,6 +22,8 @@ const (
 	// Prefix is no label: a Watermark of this kind covers the keys of its namespace that
 	// begin with its text.
 	Prefix
+	// Staged is none either: a Watermark of this kind says which sequences a Load has staged.
+	Staged
 )
 
 // Label is a tag or dependency inside a namespace generation. With Namespace zero it
@@ -138,7 +140,8 @@ type TierOp struct {
 type TierCommit struct {
 	Namespaces []NamespaceChange // take effect before Ops
 	Watermarks []Watermark
-	Ops        []TierOp // as for Write, but puts that do not fit together are all rejected
+	Drops      []Watermark // to be forgotten, as by DropWatermarks
+	Ops        []TierOp    // as for Write, but puts that do not fit together are all rejected
 }
 
 // NamespaceChange is a PutNamespace that is part of a commit.

@@ -2,6 +2,7 @@ package l2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"pgcache/cache"
@@ -19,7 +20,7 @@ func (s *Store) Commit(ctx context.Context, commit *cache.TierCommit, sync bool)
 		err = s.settleMarks(ctx)
 	}
 	if err != nil {
-		if !sync && len(commit.Namespaces)+len(commit.Watermarks) == 0 {
+		if !sync && len(commit.Namespaces)+len(commit.Watermarks)+len(commit.Drops) == 0 {
 			return s.shed(commit.Ops, sync, err)
 		}
 		return fmt.Errorf("l2: commit: %w", err)
@@ -38,14 +39,15 @@ func (s *Store) Commit(ctx context.Context, commit *cache.TierCommit, sync bool)
 	// The committer may come to it after the caller gave up: it gets its own copies.
 	namespaces := append([]cache.NamespaceChange(nil), commit.Namespaces...)
 	watermarks := append([]cache.Watermark(nil), commit.Watermarks...)
+	drops := append([]cache.Watermark(nil), commit.Drops...)
 	w.request.sync, w.request.alone = sync, len(namespaces) > 0
-	w.request.ops += len(namespaces) + len(watermarks)
+	w.request.ops += len(namespaces) + len(watermarks) + len(drops)
 	w.request.emit = func(g *group) error {
 		err := func() error {
 			for _, n := range namespaces {
 				g.putNamespace(n.Row, n.Old)
 			}
-			if err := g.raiseWatermarks(watermarks); err != nil {
+			if err := errors.Join(g.raiseWatermarks(watermarks), g.dropWatermarks(drops)); err != nil {
 				return err
 			}
 			return w.emit(g)
@@ -54,7 +56,7 @@ func (s *Store) Commit(ctx context.Context, commit *cache.TierCommit, sync bool)
 		return err
 	}
 	// What need not be durable may be shed, as by Write: all puts are rejected then.
-	isSheddable := !sync && len(namespaces)+len(watermarks) == 0
+	isSheddable := !sync && len(namespaces)+len(watermarks)+len(drops) == 0
 	w.request.sheddable = isSheddable
 	if err := s.submit(ctx, &w.request); err != nil {
 		if isSheddable && isShedding(err) {

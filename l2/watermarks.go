@@ -29,13 +29,15 @@ func (s *Store) DropWatermarks(ctx context.Context, w []cache.Watermark) error {
 	if err := s.settleMarks(ctx); err != nil {
 		return fmt.Errorf("l2: drop watermarks: %w", err)
 	}
-	return s.changeWatermarks(ctx, w, false, func(g *group, w []cache.Watermark) error {
-		return g.eachWatermark(w, func(key []byte, stored, seq cache.Sequence) {
-			if stored != 0 && stored <= seq {
-				g.delete(key)
-				g.remember(key, nil)
-			}
-		})
+	return s.changeWatermarks(ctx, w, false, (*group).dropWatermarks)
+}
+
+func (g *group) dropWatermarks(w []cache.Watermark) error {
+	return g.eachWatermark(w, func(key []byte, stored, seq cache.Sequence) {
+		if stored != 0 && stored <= seq {
+			g.delete(key)
+			g.remember(key, nil)
+		}
 	})
 }
 

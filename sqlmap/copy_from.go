@@ -280,15 +280,17 @@ func (a *copyFromAction) apply(r *insertRow, exists bool, d *cache.Draft) (cache
 	return cache.Write, nil
 }
 
-// blockLoader keeps the rows and commits them as one block.
+// blockLoader keeps the rows and commits them as one block. When they become too many, and
+// there is a durable tier, it stages them there.
 type blockLoader struct {
-	a     *copyFromAction
-	x     *execution
-	ctx   context.Context
-	rows  []loadedRow
-	byKey map[string]int
-	bytes int64
-	count int64
+	staging *cache.Load // nil: not yet
+	a       *copyFromAction
+	x       *execution
+	ctx     context.Context
+	rows    []loadedRow
+	byKey   map[string]int
+	bytes   int64
+	count   int64
 }
 
 // loadedRow is a row and where it came from.
@@ -322,11 +324,14 @@ func (l *blockLoader) add(row *insertRow, line int) (bool, error) {
 			size += row.values[i].Size()
 		}
 	}
-	if most := l.x.session.handler.limits.TransactionBytesMax; l.bytes+size > most {
-		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "COPY is too large")
-		e.Detail = formatLimit(l.bytes+size, most, "bytes", "transaction_bytes_max")
-		e.Hint = "Load the data in several COPYs."
-		return false, e
+	most := l.x.session.handler.limits.TransactionBytesMax
+	if l.staging != nil {
+		most = min(most, stagedBytesMax)
+	}
+	if l.bytes+size > most && len(l.rows) > 0 {
+		if err := l.stage(); err != nil {
+			return false, err
+		}
 	}
 	l.bytes += size
 	l.byKey[name] = len(l.rows)
@@ -334,16 +339,65 @@ func (l *blockLoader) add(row *insertRow, line int) (bool, error) {
 	return false, nil
 }
 
+// Bounds of what is staged at once.
+const (
+	stagedBytesMax = 1 << 20
+	stagedRowsMax  = 1000
+)
+
+// stage moves the rows to the durable tier, unseen.
+func (l *blockLoader) stage() error {
+	c := l.x.session.handler.cache
+	if l.staging == nil {
+		var err error
+		if l.staging, err = c.NewLoad(); errors.Is(err, cache.ErrNoTier) {
+			e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "COPY is too large")
+			e.Detail = formatLimit(l.bytes+1, l.x.session.handler.limits.TransactionBytesMax, "bytes", "transaction_bytes_max")
+			e.Hint = "Load the data in several COPYs, or use a disk tier (data_dir), which has no such limit."
+			return e
+		} else if err != nil {
+			return err
+		}
+	}
+	updates := l.updates()
+	for len(updates) > 0 {
+		n, bytes := 0, int64(0)
+		for n < len(updates) && n < stagedRowsMax && (n == 0 || bytes < stagedBytesMax) {
+			bytes += l.rows[len(l.rows)-len(updates)+n].values[colValue].Size()
+			n++
+		}
+		if err := l.staging.Add(l.ctx, updates[:n]); err != nil {
+			return err
+		}
+		l.countWritten(updates[:n])
+		updates = updates[n:]
+	}
+	clear(l.rows)
+	clear(l.byKey)
+	l.rows, l.bytes = l.rows[:0], 0
+	return nil
+}
+
+func (l *blockLoader) countWritten(updates []cache.KeyUpdate) {
+	for i := range updates {
+		if updates[i].Result.Verdict == cache.Write {
+			l.count++
+		}
+	}
+}
+
 func (l *blockLoader) finish() error {
+	if l.staging != nil {
+		if err := l.stage(); err != nil {
+			return err
+		}
+		return l.staging.Commit(l.ctx)
+	}
 	b := cache.Block{Updates: l.updates()}
 	if err := l.x.session.handler.cache.Commit(l.ctx, &b); err != nil {
 		return err
 	}
-	for i := range b.Updates {
-		if b.Updates[i].Result.Verdict == cache.Write {
-			l.count++
-		}
-	}
+	l.countWritten(b.Updates)
 	return nil
 }
 
@@ -351,18 +405,28 @@ func (l *blockLoader) finish() error {
 func (l *blockLoader) updates() []cache.KeyUpdate {
 	updates := make([]cache.KeyUpdate, len(l.rows))
 	for i := range l.rows {
-		row := &l.rows[i]
-		updates[i] = cache.KeyUpdate{Key: row.key, Update: func(old *cache.Hit, d *cache.Draft) (cache.Verdict, error) {
-			verdict, err := l.a.apply(&row.insertRow, old != nil, d)
+		row, u := &l.rows[i], &updates[i]
+		u.Key = row.key
+		u.Update = func(old *cache.Hit, d *cache.Draft) (cache.Verdict, error) {
+			exists := old != nil
+			if u.IsStaged { // by an earlier row of this COPY: a later one replaces it
+				exists = l.a.conflict != "update"
+			}
+			verdict, err := l.a.apply(&row.insertRow, exists, d)
 			var e *pgwire.Error
 			if errors.As(err, &e) {
 				e.Where = fmt.Sprintf("COPY blob, line %d", row.line)
 			}
 			return verdict, err
-		}}
+		}
 	}
 	return updates
 }
 
 func (l *blockLoader) counted() int64 { return l.count }
-func (l *blockLoader) abort()         {}
+
+func (l *blockLoader) abort() {
+	if l.staging != nil {
+		l.staging.Abort()
+	}
+}
