@@ -42,6 +42,28 @@ func (n *Names) Statement(name string) (Statement, bool) {
 	return s.Statement, ok
 }
 
+// StatementTexts are the named statements with their texts, empty where those are not known.
+func (n *Names) StatementTexts() map[string]string {
+	texts := make(map[string]string, len(n.statements))
+	for name, s := range n.statements {
+		if texts[name] = ""; s.text != nil {
+			texts[name] = *s.text
+		}
+	}
+	return texts
+}
+
+// PortalNames are the names of the named portals.
+func (n *Names) PortalNames() []string {
+	var names []string
+	for name := range n.portals {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // statement is Statement for a name in a message; it does not allocate.
 func (n *Names) statement(name []byte) (namedStatement, error) {
 	if len(name) == 0 {

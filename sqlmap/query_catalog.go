@@ -39,7 +39,7 @@ var serverFunctions = []string{
 
 func newCatalog() (*catalog.Catalog, error) {
 	config := catalog.Config{Library: library.All(), Rows: map[string]catalog.Rows{
-		"pg_settings": settingRows, "pg_stat_activity": backendRows, "pg_stat_ssl": tlsRows,
+		"pg_settings": settingRows, "pg_stat_activity": backendRows, "pg_stat_ssl": tlsRows, "pg_prepared_statements": preparedRows, "pg_cursors": cursorRows,
 	}}
 	for _, own := range ownRelations {
 		config.Relations = append(config.Relations, describeRelation(own.name, own.comment, own.key))

@@ -31,6 +31,28 @@ func tlsRows(env *schema.Env) ([]catalog.Row, error) {
 	return rows, nil
 }
 
+// preparedRows are the rows of pg_prepared_statements. A text that is not known is NULL.
+func preparedRows(env *schema.Env) ([]catalog.Row, error) {
+	var rows []catalog.Row
+	for name, text := range sessionOf(env).info.Names.StatementTexts() {
+		row := catalog.Row{"name": types.OfText(name)}
+		if text != "" {
+			row["statement"] = types.OfText(text)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// cursorRows are the rows of pg_cursors.
+func cursorRows(env *schema.Env) ([]catalog.Row, error) {
+	var rows []catalog.Row
+	for _, name := range sessionOf(env).info.Names.PortalNames() {
+		rows = append(rows, catalog.Row{"name": types.OfText(name)})
+	}
+	return rows, nil
+}
+
 // ownSettingPrefix is before the server's own settings among the run-time parameters.
 const ownSettingPrefix = "pgcache."
 

@@ -122,13 +122,13 @@ func (name unsupported) Open(*schema.Env, *schema.Request) (schema.Rows, error) 
 // isEmptyHere names what pgcache never has any of.
 func isEmptyHere(name string) bool {
 	return slices.Contains([]string{
-		"pg_statistic", "pg_statistic_ext_data", "pg_largeobject", "pg_shdepend", "pg_prepared_xacts", "pg_locks", "pg_cursors",
-		"pg_prepared_statements", "pg_replication_slots", "pg_replication_origin_status", "pg_stat_replication", "pg_stat_wal_receiver",
+		"pg_statistic", "pg_statistic_ext_data", "pg_largeobject", "pg_shdepend", "pg_prepared_xacts", "pg_locks",
+		"pg_replication_slots", "pg_replication_origin_status", "pg_stat_replication", "pg_stat_wal_receiver",
 		"pg_stat_progress_analyze", "pg_stat_progress_basebackup", "pg_stat_progress_cluster", "pg_stat_progress_copy",
 		"pg_stat_progress_create_index", "pg_stat_progress_vacuum", "pg_stat_subscription", "pg_stat_subscription_stats",
 		"pg_stat_replication_slots", "pg_stat_recovery_prefetch", "pg_stat_user_functions", "pg_stat_xact_user_functions",
-		"pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings", "pg_shmem_allocations",
-		"pg_backend_memory_contexts", "pg_config", "pg_stat_io", "pg_stat_slru", "pg_wait_events", "pg_rules", "pg_policies",
+		"pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings",
+		"pg_rules", "pg_policies",
 		"pg_publication_tables", "pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_user_mappings", "pg_statio_all_sequences",
 		"pg_statio_sys_sequences", "pg_statio_user_sequences", "pg_settings", "pg_stat_activity",
 		"administrable_role_authorizations", "attributes", "check_constraint_routine_usage", "column_column_usage", "column_options",
