@@ -3,6 +3,7 @@ package cache
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -163,9 +164,9 @@ func TestStepsOfTheWallClockNeitherKillNorImmortalise(t *testing.T) {
 	for name, step := range map[string]time.Duration{"forward": 24 * time.Hour, "back": -24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			wall := newFakeClock()
-			passed := time.Duration(0)
-			c := open(t, Config{Tier: newMemTier(), Clock: newClock(wall.Now, func() time.Duration { return passed })})
-			pass := func(d time.Duration) { wall.advance(d); passed += d }
+			var passed atomic.Int64
+			c := open(t, Config{Tier: newMemTier(), Clock: newClock(wall.Now, func() time.Duration { return time.Duration(passed.Load()) })})
+			pass := func(d time.Duration) { wall.advance(d); passed.Add(int64(d)) }
 			put(t, c, "n", "before", "v", func(d *Draft) { d.TTL = time.Minute })
 			put(t, c, "n", "idle", "v", func(d *Draft) { d.IdleTTL = time.Minute })
 			pass(10 * time.Second)
