@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,18 +26,20 @@ var clockStart = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 // world is a cache with a handler and sessions by name, on a clock that a test moves.
 type world struct {
 	t        testing.TB
-	now      time.Time
+	passed   atomic.Int64 // ns since clockStart; others read the clock, too
 	cache    *cache.Cache
 	handler  *Handler
 	sessions map[string]*session
 	copyData string // for the next COPY FROM STDIN
 }
 
+func (w *world) now() time.Time { return clockStart.Add(time.Duration(w.passed.Load())) }
+
 func newWorld(t testing.TB, change func(*Config, *cache.Config)) *world {
 	t.Helper()
-	w := &world{t: t, now: clockStart, sessions: map[string]*session{}}
-	cacheConfig := cache.Config{L1BytesMax: 16 << 20, Now: func() time.Time { return w.now }, Random: func() uint64 { return 0 }}
-	config := Config{Version: "0.1.0", Now: func() time.Time { return w.now }, Settings: []SettingRow{
+	w := &world{t: t, sessions: map[string]*session{}}
+	cacheConfig := cache.Config{L1BytesMax: 16 << 20, Now: w.now, Random: func() uint64 { return 0 }}
+	config := Config{Version: "0.1.0", Now: w.now, Settings: []SettingRow{
 		{"l1_bytes", "16777216", "bytes", "default", "Memory for entries."},
 		{"listen", "127.0.0.1:7432", "", "flag", "Address to listen on."},
 	}}
@@ -334,7 +337,7 @@ func runSQL(t *testing.T, path string, w *world) {
 		case "advance":
 			var ms int
 			d.ScanArgs(t, "ms", &ms)
-			w.now = w.now.Add(time.Duration(ms) * time.Millisecond)
+			w.passed.Add(int64(time.Duration(ms) * time.Millisecond))
 			return ""
 		}
 		t.Fatalf("unknown command %s", d.Cmd)

@@ -89,6 +89,9 @@ func wireSentinel(err error) error {
 	case errors.Is(err, cache.ErrTierIO):
 		code, message = pgwire.CodeIOError, "the disk tier failed"
 		hint = "The entry, or what the invalidation covers, is gone from the cache, but perhaps comes back after a restart."
+	case errors.Is(err, cache.ErrNoTier):
+		code, message = pgwire.CodeFeatureNotSupported, "there is no disk tier to stage the rows in"
+		hint = "Start the server with --data-dir, or load fewer rows at a time."
 	default:
 		return err
 	}

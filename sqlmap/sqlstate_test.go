@@ -23,6 +23,7 @@ var cacheErrors = map[string]struct {
 	"ErrTierBusy":   {cache.ErrTierBusy, pgwire.CodeDiskFull},
 	"ErrTierIO":     {cache.ErrTierIO, pgwire.CodeIOError},
 	"ErrTierFull":   {cache.ErrTierFull, pgwire.CodeDiskFull},
+	"ErrNoTier":     {cache.ErrNoTier, pgwire.CodeFeatureNotSupported},
 	"ErrNoRoom":     {cache.ErrNoRoom, pgwire.CodeDiskFull},
 	"LimitError":    {&cache.LimitError{What: "value", Unit: "bytes", Got: 2, Max: 1, Setting: "max_blob_bytes"}, pgwire.CodeProgramLimitExceeded},
 	"QuotaError":    {&cache.QuotaError{What: "namespaces", Max: 1}, pgwire.CodeConfigurationLimitExceeded},
