@@ -22,7 +22,7 @@ const passwordBytesMax = 1024
 
 // userCommand is pgcache user: it manages the users file.
 type userCommand struct {
-	Add    userAdd    `cmd:"" help:"Add a user, or change one with --replace. Asks for the password, or reads it from standard input."`
+	Add    userAdd    `cmd:"" help:"Add a user, or set one anew with --replace. Asks for the password, or reads it from standard input."`
 	Remove userRemove `cmd:"" help:"Remove a user."`
 	List   struct{}   `cmd:"" help:"List the users."`
 }
@@ -35,7 +35,7 @@ type userAdd struct {
 	Verifier    string   `placeholder:"TEXT" help:"Take this SCRAM-SHA-256 verifier, as pg_authid.rolpassword of PostgreSQL has it, in place of a password."`
 	NoPassword  bool     `help:"No password: only a certificate lets the user in."`
 	Iterations  int      `default:"4096" help:"Cost of trying passwords, for the client too."`
-	Replace     bool     `help:"Replace the user, if there is one of this name."`
+	Replace     bool     `help:"Replace the user, if there is one of this name: role, namespaces, certificates and password are set anew."`
 }
 
 type userRemove struct {
@@ -62,7 +62,7 @@ func (m *Main) addUser(path string, add *userAdd) error {
 		return err
 	}
 	if _, exists := users.Users[add.Name]; exists && !add.Replace {
-		return usagef("user %q exists; --replace changes it", add.Name)
+		return usagef("user %q exists; --replace sets everything about it anew", add.Name)
 	}
 	entry := userEntry{Role: add.Role, Namespaces: add.Namespace, Password: add.Verifier, Certificates: add.Certificate}
 	if _, err := entry.account(add.Name); err != nil {
