@@ -35,6 +35,7 @@ type sessionSettings struct {
 	location         *time.Location
 	byteaEscape      bool
 	intervalStyle    types.IntervalStyle
+	dateOrder        types.DateOrder
 	statementTimeout time.Duration
 	idleTimeout      time.Duration
 	idleInBlock      time.Duration
@@ -255,6 +256,7 @@ func (s *sessionSettings) derive() {
 	}
 	s.byteaEscape = value("bytea_output") == "escape"
 	s.intervalStyle = types.IntervalStyle(slices.Index(intervalStyles, value("IntervalStyle")))
+	s.dateOrder = dateOrders[value("DateStyle")]
 	duration := func(name string) time.Duration {
 		ms, _ := strconv.ParseInt(value(name), 10, 64)
 		return time.Duration(ms) * time.Millisecond
@@ -281,7 +283,7 @@ func (s *sessionSettings) isReadOnly() bool {
 
 // style is what settings change of texts; now is when the transaction began.
 func (s *sessionSettings) style(now time.Time) types.Style {
-	return types.Style{ByteaEscape: s.byteaEscape, Interval: s.intervalStyle, Location: s.location, Now: now}
+	return types.Style{ByteaEscape: s.byteaEscape, Interval: s.intervalStyle, Dates: s.dateOrder, Location: s.location, Now: now}
 }
 
 // report calls f for the reported parameters whose values changed since the last call.

@@ -39,7 +39,7 @@ func variables(serverVersion string) []variable {
 		{name: "application_name", isReported: true, check: clipNameValue, description: "The name the client gives itself."},
 		{name: "bytea_output", initial: "hex", check: oneOf("hex", "escape"), hint: "Available values: escape, hex.", description: "How bytea is shown as text."},
 		{name: "client_encoding", initial: "UTF8", isReported: true, check: checkEncodingName, hint: "The one encoding of pgcache is UTF8.", description: "The client's character set."},
-		{name: "DateStyle", initial: "ISO, MDY", isReported: true, check: checkDateStyle, hint: "Times are always shown as ISO.", description: "How times are shown."},
+		{name: "DateStyle", initial: "ISO, MDY", isReported: true, check: checkDateStyle, hint: "Times are always shown as ISO.", description: "How times are shown, and in which order digits of dates are read."},
 		{name: "default_transaction_isolation", initial: "read committed", check: checkIsolation, description: "Accepted; transactions are read committed."},
 		{name: "default_transaction_read_only", initial: "off", isReported: true, check: checkBool, description: "Whether new transactions may only read."},
 		{name: "default_transaction_deferrable", initial: "off", check: checkBool, description: ignored},
@@ -211,6 +211,9 @@ func checkEncodingName(value string) (string, bool) {
 	}
 	return "", false
 }
+
+// dateOrders are the values of DateStyle, as checkDateStyle writes them.
+var dateOrders = map[string]types.DateOrder{"ISO, MDY": types.OrderMDY, "ISO, DMY": types.OrderDMY, "ISO, YMD": types.OrderYMD}
 
 // checkDateStyle accepts ISO with any order of day and month.
 func checkDateStyle(value string) (string, bool) {

@@ -164,7 +164,7 @@ func (a *analyzer) literal(x *constExpr, target types.OID) (expr, error) {
 	}
 	if a.dependsOnSession(base) {
 		if !isRegType(base) && a.element(base) == 0 && !a.isComposite(base) {
-			if _, err := types.ParseText(base, x.value.Bytes, nil); err != nil {
+			if err := types.CheckText(base, x.value.Bytes); err != nil {
 				return nil, atOffset(err, x.at) // wrong whatever the session
 			}
 		}

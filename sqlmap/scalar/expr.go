@@ -304,7 +304,7 @@ func coerceLiteral(x *Expr, to types.OID) (*Expr, error) {
 		return Const(to, literal, x.At), nil
 	}
 	if dependsOnSession(to) && to != types.Bytea {
-		if _, err := types.ParseText(to, literal.Bytes, nil); err != nil {
+		if err := types.CheckText(to, literal.Bytes); err != nil {
 			return nil, At(err, x.At)
 		}
 		return derived(to, x.At, func(e *Env) (types.Value, error) { return types.ParseText(to, literal.Bytes, &e.Style) }), nil

@@ -91,7 +91,7 @@ func parseDate(text []byte, style *Style) (Value, error) {
 	if v, ok := timeWord(Timestamp, strings.ToLower(string(trimmed)), style); ok {
 		return TimestampToDate(v), nil
 	}
-	p := timeParser{rest: string(trimmed), loc: style.Zone()}
+	p := timeParser{rest: string(trimmed), loc: style.Zone(), order: style.dateOrder()}
 	if !p.date() || !p.clock() || !p.zone() || !p.era() || p.rest != "" {
 		return Value{}, invalidTime(Date, text)
 	}
@@ -158,9 +158,9 @@ func parseClockTime(oid OID, text []byte, style *Style) (Value, error) {
 	if strings.EqualFold(s, "allballs") {
 		return Value{}, nil
 	}
-	p := timeParser{rest: s, loc: style.Zone()}
+	p := timeParser{rest: s, loc: style.Zone(), order: style.dateOrder()}
 	if !p.clockOnly() {
-		p = timeParser{rest: s, loc: style.Zone()}
+		p = timeParser{rest: s, loc: style.Zone(), order: style.dateOrder()}
 		if !p.date() || !p.clock() || !p.hasClock {
 			return Value{}, invalidTime(oid, text)
 		}

@@ -116,7 +116,7 @@ func parseTimestamp(oid OID, text []byte, style *Style) (Value, error) {
 	if v, ok := timeWord(oid, strings.ToLower(s), style); ok {
 		return v, nil
 	}
-	p := timeParser{rest: s, loc: style.Zone()}
+	p := timeParser{rest: s, loc: style.Zone(), order: style.dateOrder()}
 	if !p.date() || !p.clock() || !p.zone() || !p.era() || p.rest != "" {
 		if p.badZone != "" {
 			return Value{}, pgwire.Errorf(pgwire.CodeInvalidParameterValue, "time zone \"%s\" not recognized", p.badZone)
@@ -176,6 +176,7 @@ type timeParser struct {
 	rest                                                string
 	year, month, day, hour, minute, second, fraction, _ int
 	loc                                                 *time.Location
+	order                                               DateOrder
 	badZone                                             string
 	hasClock, hasMeridiem                               bool
 }
@@ -235,9 +236,9 @@ func (p *timeParser) date() bool {
 	return ok[2] > 0
 }
 
-// shortDate reads a date that does not begin with the year: DateStyle is MDY.
+// shortDate reads a date that begins with one or two digits; of what, DateStyle says.
 func (p *timeParser) shortDate() bool {
-	first, digits := p.year, 0
+	first, second, digits := p.year, 0, 0
 	separator := byte(' ')
 	for _, c := range []byte("/-.") {
 		if p.take(c) {
@@ -245,17 +246,29 @@ func (p *timeParser) shortDate() bool {
 		}
 	}
 	p.spaces()
-	if p.rest != "" && !isDigit(p.rest[0]) {
-		if p.day = first; !p.monthName() {
+	isNamed := p.rest != "" && !isDigit(p.rest[0])
+	if isNamed {
+		if p.day = first; p.order == OrderYMD || !p.monthName() {
 			return false
 		}
-	} else if p.month = first; separator == ' ' {
+	} else if separator == ' ' {
 		return false
-	} else if p.day, digits = p.number(2); digits == 0 {
+	} else if second, digits = p.number(2); digits == 0 {
 		return false
 	}
 	p.take(separator)
 	p.spaces()
+	switch {
+	case isNamed:
+	case p.order == OrderYMD:
+		p.year, p.month = inCentury(first), second
+		p.day, digits = p.number(2)
+		return digits > 0
+	case p.order == OrderDMY:
+		p.day, p.month = first, second
+	default:
+		p.month, p.day = first, second
+	}
 	return p.yearNumber()
 }
 
@@ -274,17 +287,22 @@ func (p *timeParser) dayAndYear() bool {
 	return p.yearNumber()
 }
 
-// yearNumber reads a year; of two digits, those from 70 are in the last century.
+// yearNumber reads a year.
 func (p *timeParser) yearNumber() bool {
 	digits := 0
 	p.year, digits = p.number(yearDigitsMax)
-	if digits == 2 {
-		p.year += 2000
-		if p.year >= 2070 {
-			p.year -= 100
-		}
+	if digits == 1 || digits == 2 {
+		p.year = inCentury(p.year)
 	}
-	return digits >= 2
+	return digits > 0
+}
+
+// inCentury is the year that one or two digits mean; those from 70 are in the last century.
+func inCentury(year int) int {
+	if year >= 70 {
+		return year + 1900
+	}
+	return year + 2000
 }
 
 // monthName reads the English name of a month or its first three letters.

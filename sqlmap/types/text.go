@@ -16,6 +16,7 @@ import (
 type Style struct {
 	ByteaEscape bool
 	Interval    IntervalStyle
+	Dates       DateOrder
 	Location    *time.Location // nil: UTC
 	Now         time.Time      // what 'now' and 'today' mean
 	Names       Names          // for regclass and its like; nil: they are shown as numbers
@@ -36,6 +37,23 @@ func (s *Style) Zone() *time.Location {
 		return time.UTC
 	}
 	return s.Location
+}
+
+// DateOrder is how a date in digits is read that does not begin with a year of four.
+type DateOrder uint8
+
+// The orders that DateStyle knows.
+const (
+	OrderMDY DateOrder = iota
+	OrderDMY
+	OrderYMD
+)
+
+func (s *Style) dateOrder() DateOrder {
+	if s == nil {
+		return OrderMDY
+	}
+	return s.Dates
 }
 
 // now is the time of the session's transaction.
@@ -61,6 +79,17 @@ func clip(text []byte) []byte {
 		cut--
 	}
 	return append(bytes.Clone(text[:cut]), "..."...)
+}
+
+// CheckText is the error of a text that is wrong in whatever order dates are read.
+func CheckText(oid OID, text []byte) error {
+	_, err := ParseText(oid, text, nil)
+	for order := OrderDMY; err != nil && order <= OrderYMD; order++ {
+		if _, other := ParseText(oid, text, &Style{Dates: order}); other == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // ParseText reads the text form of a type. The value may alias text.
