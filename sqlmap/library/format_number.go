@@ -1,6 +1,7 @@
 package library
 
 import (
+	"fmt"
 	"strings"
 
 	"pgcache/pgwire"
@@ -18,8 +19,16 @@ type picture struct {
 	hasPoint, isLocale bool
 }
 
+// pictureBytesMax bounds the formats of numbers; reading one takes time by the square of it.
+const pictureBytesMax = 4096
+
 // formatNumber is to_char(number, format).
 func formatNumber(v value, format string) (value, error) {
+	if len(format) > pictureBytesMax {
+		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "number format is too long")
+		e.Detail = fmt.Sprintf("It has %d bytes; the limit is %d.", len(format), pictureBytesMax)
+		return value{}, e
+	}
 	p, err := parsePicture(format)
 	if err != nil {
 		return value{}, err

@@ -2,6 +2,7 @@ package library
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -325,14 +326,23 @@ func regexpMatches(c *schema.Call, a []value) ([]value, error) {
 	return out, nil
 }
 
+// splitPartsMax bounds into how many pieces a text is split by an expression.
+const splitPartsMax = 1_000_000
+
 func regexpSplit(c *schema.Call, a []value) ([]value, error) {
 	p, _, err := patternOf(c, a, 1, 2)
 	if err != nil {
 		return nil, err
 	}
 	s, start := a[0].Bytes, 0
+	found := p.FindAllIndex(s, splitPartsMax)
+	if len(found) == splitPartsMax {
+		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "text splits into too many pieces")
+		e.Detail = fmt.Sprintf("The limit is %d.", splitPartsMax)
+		return nil, e
+	}
 	out := []value{}
-	for _, m := range p.FindAllIndex(s, -1) {
+	for _, m := range found {
 		if m[1] == m[0] && (m[0] == 0 || m[0] == len(s)) {
 			continue // an empty match at an end separates nothing
 		}
