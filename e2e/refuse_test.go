@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // refused runs the server with arguments that it must refuse, and returns what it says.
@@ -18,7 +20,12 @@ func refused(t *testing.T, exitCode int, args ...string) string {
 	c := command(args...)
 	var stderr strings.Builder
 	c.Stderr = &stderr
-	err := c.Run()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tooLate := time.AfterFunc(patience, func() { c.Process.Kill() })
+	err := c.Wait()
+	tooLate.Stop()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != exitCode {
 		t.Errorf("%v ended with %v, want exit code %d\n%s", args, err, exitCode, stderr.String())
@@ -128,7 +135,11 @@ func TestRefusedDataDirectories(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, path, strings.Replace(string(content), "format 1\n", "format 999\n", 1))
+			newer := regexp.MustCompile(`format \d+\n`).ReplaceAllString(string(content), "format 999\n")
+			if newer == string(content) {
+				t.Fatalf("FORMAT has no format: %s", content)
+			}
+			write(t, path, newer)
 		}, "newer version"},
 		{"manifest overwritten", func(t *testing.T, dir string) {
 			write(t, manifest(t, dir), strings.Repeat("garbage ", 1000))
