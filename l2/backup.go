@@ -46,13 +46,25 @@ func (s *Store) Backup(ctx context.Context, path string) (report cache.BackupRep
 			err = fmt.Errorf("l2: backup: %w", errors.Join(err, d.fs.RemoveAll(path)))
 		}
 	}()
-	if err := s.db.Checkpoint(d.databaseDir(), pebble.WithFlushedWAL()); err != nil {
+	if err := s.checkpoint(d.databaseDir()); err != nil {
 		return report, err
 	}
 	if report, err = s.backupFiles(ctx, d); err != nil {
 		return report, err
 	}
 	return report, d.write(s.marker)
+}
+
+// checkpoint copies the database, unless the store breaks: then Pebble may not return.
+func (s *Store) checkpoint(path string) error {
+	done := make(chan error, 1)
+	go func() { done <- s.db.Checkpoint(path, pebble.WithFlushedWAL()) }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.broken:
+		return s.degradedError()
+	}
 }
 
 // begin makes a directory that does not exist yet and marks it as incomplete.

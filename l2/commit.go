@@ -15,11 +15,7 @@ func (s *Store) Commit(ctx context.Context, commit *cache.TierCommit, sync bool)
 		return err
 	}
 	defer s.leave()
-	err := s.unwritable()
-	if err == nil && sync {
-		err = s.settleMarks(ctx)
-	}
-	if err != nil {
+	if err := s.unwritable(); err != nil {
 		if !sync && len(commit.Namespaces)+len(commit.Watermarks)+len(commit.Drops) == 0 {
 			return s.shed(commit.Ops, sync, err)
 		}
@@ -40,7 +36,7 @@ func (s *Store) Commit(ctx context.Context, commit *cache.TierCommit, sync bool)
 	namespaces := append([]cache.NamespaceChange(nil), commit.Namespaces...)
 	watermarks := append([]cache.Watermark(nil), commit.Watermarks...)
 	drops := append([]cache.Watermark(nil), commit.Drops...)
-	w.request.sync, w.request.alone = sync, len(namespaces) > 0
+	w.request.sync, w.request.alone, w.request.settles = sync, len(namespaces) > 0, len(drops) > 0
 	w.request.ops += len(namespaces) + len(watermarks) + len(drops)
 	w.request.emit = func(g *group) error {
 		err := func() error {

@@ -31,12 +31,13 @@ type request struct {
 
 	sheddable bool // the caller has another way and does not wait long
 
-	sync  bool  // the caller waits until it is durable
-	alone bool  // changes what later requests of the same group would see
-	ops   int   // bounds the group
-	bytes int64 // likewise
-	room  int64 // bytes that the budget must have free for it
-	evict int64 // bytes to evict before it
+	sync    bool  // the caller waits until it is durable
+	settles bool  // rests on what marks hide, although it need not be durable
+	alone   bool  // changes what later requests of the same group would see
+	ops     int   // bounds the group
+	bytes   int64 // likewise
+	room    int64 // bytes that the budget must have free for it
+	evict   int64 // bytes to evict before it
 
 	// mu guards memory that the caller lends (payloads): a caller that gives up sets
 	// abandoned, and the committer reads that memory only under mu and if not abandoned.
@@ -65,17 +66,25 @@ func (r *request) abandon() {
 // submit hands a request to the committer and waits for its outcome. It gives up when ctx
 // ends, when the store breaks or after Config.WriteTimeout; what the request was to do may
 // then happen or not, but memory lent by the caller is no longer read.
+//
+// What is hidden by a mark comes back after a crash: whoever asks for durability asks for
+// that to be gone as well (D8), so what marks hide at the time of the call is deleted first.
 // REQUIRES: between s.enter and s.leave, or from the store's own goroutines.
 func (s *Store) submit(ctx context.Context, r *request) error {
 	if err := s.unwritable(); err != nil {
 		return err
 	}
 	r.sync = r.sync && !isOff(ctx)
-	r.done = make(chan error, 1)
 	wait, late := s.cfg.WriteTimeout, ErrWriteTimeout
 	if r.sheddable && s.cfg.StallAfter < wait {
 		wait, late = s.cfg.StallAfter, ErrStalled
 	}
+	if (r.sync || r.settles) && s.marks.count.Load() > 0 {
+		if err := s.settleMarks(ctx, wait, late); err != nil {
+			return err
+		}
+	}
+	r.done = make(chan error, 1)
 	timeout := time.NewTimer(wait)
 	defer timeout.Stop()
 	select {
@@ -213,9 +222,8 @@ func answer(members []*request, err error) {
 func (g *group) commit(sync bool) (err error) {
 	s := g.s
 	defer func() {
-		// Pebble panics when its log fails; its locks may then be held for ever.
 		if cause := recover(); cause != nil {
-			s.degrade(fmt.Errorf("commit: %v", cause))
+			s.abandon(fmt.Errorf("commit: %v", cause))
 			err = s.degradedError()
 		}
 	}()

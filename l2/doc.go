@@ -70,5 +70,10 @@
 //	    files count the blocks they take.
 //	D6  A generation that ended accepts no write and answers no read, from the commit that
 //	    ended it on.
-//	D7  Pebble's fatal errors end the writes of this store, not the process.
+//	D7  Pebble's fatal errors end the use of this store, not the process; errors of the disk
+//	    end its writes only. No call waits for either.
+//	D8  What a write that the disk did not take was to replace is hidden by a mark, in memory
+//	    only. All that marks hide is deleted before a call that asks for durability succeeds,
+//	    and before the store is closed: else it would be back after a crash, and with it
+//	    what was invalidated meanwhile.
 package l2

@@ -30,7 +30,7 @@ const (
 )
 
 func (s *Store) pebbleOptions() *pebble.Options {
-	logger := &pebbleLogger{log: s.cfg.Logger, fatal: s.degrade}
+	logger := &pebbleLogger{log: s.cfg.Logger, fatal: s.abandon}
 	options := &pebble.Options{
 		FS:                          s.cfg.FS,
 		FormatMajorVersion:          pebbleFormat,
@@ -90,7 +90,7 @@ func (l *pebbleLogger) Errorf(format string, args ...any) {
 
 // Fatalf must not return, and Pebble means the process to end. Other goroutines may wait
 // for locks that this one holds, and what they guard is in no state to be used: so it
-// keeps them for ever, and the store goes on without writes (D7).
+// keeps them for ever, and the store goes on without reads and writes (D7).
 func (l *pebbleLogger) Fatalf(format string, args ...any) {
 	l.fatal(fmt.Errorf("pebble: "+format, args...))
 	select {}

@@ -31,7 +31,7 @@ func TestCacheOnFailingDisk(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			if os.Getenv("L2_FAULT") == "" {
 				// What Pebble leaves behind must not count as our leak.
-				child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+				child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=2m")
 				child.Env = append(os.Environ(), "L2_FAULT=1")
 				if out, err := child.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%.4000s", err, out)
@@ -41,8 +41,9 @@ func TestCacheOnFailingDisk(t *testing.T) {
 			var on atomic.Bool
 			mem := vfs.NewCrashableMem()
 			fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-					return tc.cause
+				isSync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
+				if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && (!tc.recovers || !isSync) {
+					return tc.cause // a full disk fails no sync
 				}
 				return nil
 			}))
@@ -117,12 +118,25 @@ func TestCacheOnFailingDisk(t *testing.T) {
 					t.Fatalf("it does not recover: %+v", c.Stats().Tier)
 				}
 			}
+			for i := 60; i < 65; i++ { // what is deleted was not stored, what it replaced is
+				if _, err := c.Invalidate(ctx, cache.K("a", fmt.Sprint(i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+			deleted := openCache(t, crashed)
+			for i := 60; i < 65; i++ {
+				if got := readOne(t, deleted, "a", fmt.Sprint(i)); got != "-" {
+					t.Errorf("after a crash deleted key %d is %.10q", i, got)
+				}
+			}
+			closeCache(t, deleted)
 			putOne(ctx, t, c, "a", "50", "new")
 			putOne(ctx, t, c, "new", "k", "durable")
 			if err := c.Sync(ctx); err != nil {
 				t.Fatal(err)
 			}
-			crashed := mem.CrashClone(vfs.CrashCloneCfg{})
+			crashed = mem.CrashClone(vfs.CrashCloneCfg{})
 			closeCache(t, c)
 			c = openCache(t, crashed)
 			for i := range 100 {

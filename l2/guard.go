@@ -13,10 +13,13 @@ import (
 )
 
 // guardFS stands between Pebble and the file system because Pebble does not survive an
-// error on its write-ahead log: it panics while it holds locks, or ends the process. The
-// guard never lets such an error through. A full disk makes it wait until there is room;
-// any other error degrades the store, and the goroutine that met it waits for ever, so
-// that reads, which need none of its locks, go on.
+// error on its write-ahead log or its manifest: it panics or calls Fatalf while it holds
+// locks that a reader needs to end. The guard never lets such an error through. A full disk
+// makes it wait until there is room; any other error degrades the store, and the goroutine
+// that met it waits for ever. Pebble writes these files without DB.mu, so that reads go on.
+//
+// A sync is not tried again, whatever its error: the kernel may have dropped what it could
+// not write, and then the next one succeeds without it.
 //
 // Errors on tables pass: Pebble retries flushes and compactions by itself.
 type guardFS struct {
@@ -25,7 +28,7 @@ type guardFS struct {
 	fatal      func(error)
 	background context.Context // a full disk is waited for until it ends
 	retryEvery time.Duration
-	full       *atomic.Int64 // operations that wait for room
+	full       *atomic.Int64 // operations on guarded files that wait for room
 	relieve    func() bool   // frees the space that was set aside
 	// armed is set once the store is open: before, errors make Open fail.
 	armed *atomic.Bool
@@ -33,13 +36,18 @@ type guardFS struct {
 
 func (g *guardFS) Unwrap() vfs.FS { return g.FS }
 
-// do runs an operation on the log until it succeeds.
+// isFull reports that an operation failed for want of room and may succeed later.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// do runs an operation on a guarded file until it succeeds.
 func (g *guardFS) do(what string, operation func() error) error {
 	err := operation()
 	if err == nil || !g.armed.Load() {
 		return err
 	}
-	for errors.Is(err, syscall.ENOSPC) && g.background.Err() == nil {
+	for isFull(err) && g.background.Err() == nil {
 		if g.relieve() {
 			err = operation()
 			continue
@@ -54,38 +62,62 @@ func (g *guardFS) do(what string, operation func() error) error {
 		err = operation()
 		g.full.Add(-1)
 	}
-	if err != nil {
+	return g.once(what, err)
+}
+
+// once ends an operation that is not to be tried again.
+func (g *guardFS) once(what string, err error) error {
+	if err != nil && g.armed.Load() {
 		g.fatal(fmt.Errorf("%s: %w", what, err))
 		select {}
 	}
-	return nil
+	return err
 }
 
 func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 
-// isOurLog: a backup has logs too, but elsewhere.
-func (g *guardFS) isOurLog(name string) bool { return isLog(name) && g.PathDir(name) == g.dir }
+// isManifest includes the markers, empty files whose names say which manifest counts.
+func isManifest(base string) bool {
+	return strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "marker.")
+}
+
+// kindOf names a guarded file in errors; it is empty for others. A backup has such files
+// too, but elsewhere.
+func (g *guardFS) kindOf(name string) string {
+	switch {
+	case g.PathDir(name) != g.dir:
+		return ""
+	case isLog(name):
+		return "log"
+	case isManifest(g.PathBase(name)):
+		return "manifest"
+	default:
+		return ""
+	}
+}
 
 func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (file vfs.File, err error) {
-	if !g.isOurLog(name) {
+	kind := g.kindOf(name)
+	if kind == "" {
 		return g.FS.Create(name, category)
 	}
-	err = g.do("create log", func() error {
+	err = g.do("create "+kind, func() error {
 		file, err = g.FS.Create(name, category)
 		return err
 	})
-	return g.guard(file), err
+	return g.guard(file, kind), err
 }
 
 func (g *guardFS) ReuseForWrite(oldName, newName string, category vfs.DiskWriteCategory) (file vfs.File, err error) {
-	if !g.isOurLog(newName) {
+	kind := g.kindOf(newName)
+	if kind == "" {
 		return g.FS.ReuseForWrite(oldName, newName, category)
 	}
-	err = g.do("reuse log", func() error {
+	err = g.do("reuse "+kind, func() error {
 		file, err = g.FS.ReuseForWrite(oldName, newName, category)
 		return err
 	})
-	return g.guard(file), err
+	return g.guard(file, kind), err
 }
 
 // OpenDir guards directories too: a new log is not there until its directory is synced.
@@ -94,25 +126,26 @@ func (g *guardFS) OpenDir(name string) (vfs.File, error) {
 	if name != g.dir {
 		return file, err
 	}
-	return g.guard(file), err
+	return g.guard(file, "directory"), err
 }
 
-func (g *guardFS) guard(file vfs.File) vfs.File {
+func (g *guardFS) guard(file vfs.File, kind string) vfs.File {
 	if file == nil {
 		return nil
 	}
-	return &guardFile{File: file, fs: g}
+	return &guardFile{File: file, fs: g, kind: kind}
 }
 
 type guardFile struct {
 	vfs.File
-	fs *guardFS
+	fs   *guardFS
+	kind string
 }
 
 // Write continues a short write where it ended.
 func (f *guardFile) Write(p []byte) (int, error) {
 	written := 0
-	err := f.fs.do("write log", func() error {
+	err := f.fs.do("write "+f.kind, func() error {
 		n, err := f.File.Write(p[written:])
 		written += n
 		return err
@@ -121,26 +154,25 @@ func (f *guardFile) Write(p []byte) (int, error) {
 }
 
 func (f *guardFile) Preallocate(offset, length int64) error {
-	return f.fs.do("preallocate log", func() error { return f.File.Preallocate(offset, length) })
+	return f.fs.do("preallocate "+f.kind, func() error { return f.File.Preallocate(offset, length) })
 }
 
 func (f *guardFile) Stat() (info vfs.FileInfo, err error) {
-	err = f.fs.do("look at log", func() error {
+	err = f.fs.do("look at "+f.kind, func() error {
 		info, err = f.File.Stat()
 		return err
 	})
 	return info, err
 }
 
-func (f *guardFile) Sync() error     { return f.fs.do("sync log", f.File.Sync) }
-func (f *guardFile) SyncData() error { return f.fs.do("sync log", f.File.SyncData) }
+func (f *guardFile) Sync() error     { return f.synced(f.File.Sync()) }
+func (f *guardFile) SyncData() error { return f.synced(f.File.SyncData()) }
 
 func (f *guardFile) SyncTo(length int64) (fullSync bool, err error) {
-	err = f.fs.do("sync log", func() error {
-		fullSync, err = f.File.SyncTo(length)
-		return err
-	})
-	return fullSync, err
+	fullSync, err = f.File.SyncTo(length)
+	return fullSync, f.synced(err)
 }
 
-func (f *guardFile) Close() error { return f.fs.do("close log", f.File.Close) }
+func (f *guardFile) synced(err error) error { return f.fs.once("sync "+f.kind, err) }
+
+func (f *guardFile) Close() error { return f.fs.do("close "+f.kind, f.File.Close) }

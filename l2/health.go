@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -20,15 +19,15 @@ import (
 // than Config.StallAfter.
 //
 //	low space      the floor of free space: puts are rejected, deletes are written
-//	log waits      Pebble's log met a full disk: nothing can be written, guardFS waits
+//	log waits      Pebble's log or manifest met a full disk: nothing can be written, guardFS waits
 //	stalled        a commit takes longer than StallAfter: nothing can be written for now
 //	files failing  payload files cannot be written: their puts are rejected for a while
 //	broken         Pebble met an error it does not survive: no writes until a restart
 type health struct {
 	committingSince atomic.Int64 // Unix ns; 0: no commit is under way
-	logWaits        atomic.Int64 // operations on Pebble's log that wait for disk space
+	logWaits        atomic.Int64 // operations on Pebble's log and manifest that wait for disk space
 	lowSpace        atomic.Bool
-	blind           atomic.Bool // broken and out of marks: nothing may be read any more
+	blind           atomic.Bool // broken, and nothing may be read any more
 	files           breaker
 	background      atomic.Pointer[backgroundFailure]
 	logged          string // the reason that was logged last; the maintainer's own
@@ -122,12 +121,20 @@ func (s *Store) shed(ops []cache.TierOp, sync bool, cause error) error {
 	return nil
 }
 
-// goBlind ends reads of a store that will not be written again and in which more records
-// are out of date than marks can tell.
+// goBlind ends reads of a store that will not be written again: more records are out of
+// date than marks can tell, or locks that readers need may be held for ever.
 func (s *Store) goBlind() {
 	if !s.health.blind.Swap(true) {
-		s.cfg.Logger.Error("l2: the broken disk tier is out of date and is no longer read; restart to use it again")
+		s.cfg.Logger.Error("l2: the broken disk tier is no longer read; restart to use it again")
 	}
+}
+
+// abandon ends the use of a database that failed within: what its locks guard is in no
+// state to be used, and they may be held for ever. Its errors on files do not get this far
+// (guardFS), so that this is a defect of Pebble's or damage.
+func (s *Store) abandon(cause error) {
+	s.goBlind() // before those who wait for s.broken go on
+	s.degrade(cause)
 }
 
 // isShedding reports that an error of submit means that the write may be shed.
@@ -135,35 +142,71 @@ func isShedding(err error) bool {
 	return errors.Is(err, ErrDiskFull) || errors.Is(err, ErrStalled) || errors.Is(err, ErrDegraded)
 }
 
+// marksPerTick bounds how many marks one tick of maintenance makes up for.
 const marksPerTick = 32 * groupOpsMax
 
 // writeMarks deletes what is hidden by marks.
 func (s *Store) writeMarks(ctx context.Context) error {
 	for done := 0; s.marks.count.Load() > 0 && done < marksPerTick; done += groupOpsMax {
-		list := s.marks.some(groupOpsMax)
-		w := &write{s: s}
-		for key, seq := range list {
-			recordKey := []byte(key)
-			ns, _ := splitRecordKey(recordKey)
-			w.ops = append(w.ops, writeOp{ns: ns, recordKey: recordKey, delete: true, header: header{seq: seq}})
-		}
-		if err := s.submit(ctx, &request{ops: len(list), emit: w.emit}); err != nil {
+		if err := s.deleteMarked(ctx, s.marks.some(groupOpsMax)); err != nil {
 			return err
 		}
-		s.marks.done(list)
 	}
 	return nil
 }
 
-// settleMarks deletes what is hidden before something that is to be durable: a key that a
-// mark hides is absent for the caller, and must not come back after a crash.
-func (s *Store) settleMarks(ctx context.Context) error {
-	for s.marks.count.Load() > 0 {
-		if err := s.writeMarks(ctx); err != nil {
+// deleteMarked deletes what some marks hide, and forgets them. A write that seemed to fail
+// and left a mark may still be in the committer's queue: it is in front of the deletion
+// there, and cannot come after it.
+func (s *Store) deleteMarked(ctx context.Context, marks map[string]cache.Sequence) error {
+	w := &write{s: s}
+	for key, seq := range marks {
+		recordKey := []byte(key)
+		ns, _ := splitRecordKey(recordKey)
+		w.ops = append(w.ops, writeOp{ns: ns, recordKey: recordKey, delete: true, header: header{seq: seq}})
+	}
+	if err := s.submit(ctx, &request{ops: len(marks), emit: w.emit}); err != nil {
+		return err
+	}
+	s.marks.done(marks)
+	return nil
+}
+
+// settleMarks deletes what marks hide at the time of the call, or fails with late if that
+// takes longer than wait. Those who ask at the same time wait for the first.
+func (s *Store) settleMarks(ctx context.Context, wait time.Duration, late error) error {
+	bounded, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	err := s.settleMarksUntil(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return late
+	}
+	return err
+}
+
+func (s *Store) settleMarksUntil(ctx context.Context) error {
+	select {
+	case s.settling <- struct{}{}:
+		defer func() { <-s.settling }()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.broken:
+		return s.degradedError()
+	}
+	some := make(map[string]cache.Sequence)
+	for key, seq := range s.marks.snapshot() {
+		if some[key] = seq; len(some) < groupOpsMax {
+			continue
+		}
+		if err := s.deleteMarked(ctx, some); err != nil {
 			return err
 		}
+		clear(some)
 	}
-	return nil
+	if len(some) == 0 {
+		return nil
+	}
+	return s.deleteMarked(ctx, some)
 }
 
 // breaker stops trying what has just failed, for longer and longer.
@@ -193,7 +236,7 @@ func (b *breaker) failed(now time.Time, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	wait := min(breakerWaitMin<<min(b.failures, 10), breakerWaitMax)
-	if errors.Is(err, syscall.ENOSPC) {
+	if isFull(err) {
 		wait = breakerWaitMin // room may come back any moment, and looking costs nothing
 	}
 	b.failures++

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
@@ -32,8 +34,15 @@ func (f *switchable) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
+// isSync reports an operation that a full disk does not fail: it is over when the write is.
+func isSync(op errorfs.Op) bool {
+	return op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
+}
+
 func isWriteOf(match func(path string) bool) func(errorfs.Op) bool {
-	return func(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsWrite && match(op.Path) }
+	return func(op errorfs.Op) bool {
+		return op.Kind.ReadOrWrite() == errorfs.OpIsWrite && !isSync(op) && match(op.Path)
+	}
 }
 
 func awaitTrue(t *testing.T, what string, condition func() bool) {
@@ -90,6 +99,19 @@ func TestWritesWhileTheLogIsFull(t *testing.T) {
 		if got := scanPrefix(t, s, testNS, "key-"); len(got) != 1 {
 			t.Errorf("a scan finds %q", got)
 		}
+		if got := scanLabel(t, s, cache.Label{Namespace: testNS, Kind: cache.Tag, Text: "t"}); len(got) != 1 {
+			t.Errorf("a scan by label finds %q", got)
+		}
+		x, err := s.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range scanSnapshot(t, x, testNS, []byte("key-"), nil, false) {
+			if key, seq, _ := strings.Cut(row, "@"); seq != "0" && key != keyOf(5) && seq < "50" {
+				t.Errorf("a scan of a snapshot finds %s", row)
+			}
+		}
+		x.Close()
 		if st := s.Stats(); full.on.Load() != (st.DegradedReason != "") || full.on.Load() != st.Degraded {
 			t.Errorf("degraded %v: %q", st.Degraded, st.DegradedReason)
 		}
@@ -116,7 +138,7 @@ func TestBallast(t *testing.T) {
 	full := &switchable{err: syscall.ENOSPC}
 	full.match = func(op errorfs.Op) bool { // full as long as there is a ballast
 		_, err := mem.Stat(path)
-		return err == nil && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && isLog(op.Path)
+		return err == nil && isWriteOf(isLog)(op)
 	}
 	cfg := testConfig(errorfs.Wrap(mem, full))
 	s := withNamespace(t, open(t, cfg))
@@ -141,6 +163,88 @@ func TestBallast(t *testing.T) {
 	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 40, TotalBytes: 1 << 41})
 	if s.tick(); !exists() {
 		t.Error("not set aside again")
+	}
+}
+
+// What a write that the disk did not take was to replace is gone for good once any call has
+// succeeded that asked for durability, and after a close: without the maintainer's help.
+func TestDurableCallsSettleMarks(t *testing.T) {
+	ctx := context.Background()
+	label := cache.Label{Namespace: testNS, Kind: cache.Tag, Text: "t"}
+	watermarks := []cache.Watermark{{Label: label, Seq: 50}}
+	const marked = groupOpsMax + 100 // more than one batch
+	for name, call := range map[string]func(s *Store) error{
+		"sync":              func(s *Store) error { return s.Sync(ctx) },
+		"write":             func(s *Store) error { return s.Write(ctx, nil, true) },
+		"write of others":   func(s *Store) error { return s.Write(ctx, []cache.TierOp{deleteOp(testNS, "x", 9000)}, true) },
+		"commit":            func(s *Store) error { return s.Commit(ctx, &cache.TierCommit{}, true) },
+		"commit watermarks": func(s *Store) error { return s.Commit(ctx, &cache.TierCommit{Watermarks: watermarks}, true) },
+		"put watermarks":    func(s *Store) error { return s.PutWatermarks(ctx, watermarks) },
+		"put namespace": func(s *Store) error {
+			return s.PutNamespace(ctx, cache.NamespaceRow{Name: "other", ID: 8000}, 0)
+		},
+		"close": (*Store).Close,
+		// Not durable, but it must not outlive what its scan did not see because of a mark.
+		"drop watermarks": func(s *Store) error {
+			err := s.DropWatermarks(ctx, watermarks)
+			return errors.Join(err, s.db.LogData(nil, pebble.Sync)) // what a kill would leave
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mem := vfs.NewCrashableMem()
+			s := withNamespace(t, mustOpen(t, testConfig(mem)))
+			var ops []cache.TierOp
+			for i := range marked {
+				put(t, s, keyOf(i), sequence(i), "old", tags("t"))
+				ops = append(ops, putOp(testNS, keyOf(i), 9000, nil, attrs()))
+			}
+			if err := s.Sync(ctx); err != nil || !s.marks.add(ops) {
+				t.Fatal("no room for marks", err)
+			}
+			if err := call(s); err != nil {
+				t.Fatal(err)
+			}
+			if n := s.marks.count.Load(); n != 0 {
+				t.Errorf("%d marks left", n)
+			}
+			crashed := open(t, testConfig(mem.CrashClone(vfs.CrashCloneCfg{})))
+			for i := range marked {
+				if got := get(t, crashed, keyOf(i)); got != "-" {
+					t.Fatalf("key %d after a crash: %q", i, got)
+				}
+			}
+			closeValid(t, s)
+		})
+	}
+}
+
+// Without durability nothing waits for marks.
+func TestMarksStayWithoutDurability(t *testing.T) {
+	s := withNamespace(t, open(t, testConfig(vfs.NewMem())))
+	s.marks.add([]cache.TierOp{putOp(testNS, "k", 7, nil, attrs())})
+	off := cache.WithDurability(context.Background(), cache.DurabilityOff)
+	err := errors.Join(s.Sync(off), s.Write(context.Background(), []cache.TierOp{deleteOp(testNS, "x", 8)}, false))
+	if err != nil || s.marks.count.Load() != 1 {
+		t.Errorf("%v, %d marks", err, s.marks.count.Load())
+	}
+}
+
+// Marks that cannot be made up for in time fail the call that needs it.
+func TestMarksThatCannotBeSettled(t *testing.T) {
+	cfg := testConfig(vfs.NewMem())
+	cfg.WriteTimeout, cfg.StallAfter = 50*time.Millisecond, 10*time.Millisecond
+	s := withNamespace(t, open(t, cfg))
+	s.marks.add([]cache.TierOp{putOp(testNS, "k", 7, nil, attrs())})
+	s.settling <- struct{}{}
+	if err := s.Sync(context.Background()); !errors.Is(err, ErrWriteTimeout) {
+		t.Errorf("sync: %v", err)
+	}
+	if err := s.Write(context.Background(), []cache.TierOp{deleteOp(testNS, "k", 9)}, true); !errors.Is(err, ErrStalled) {
+		t.Errorf("delete: %v", err)
+	}
+	<-s.settling
+	if err := s.Sync(context.Background()); err != nil || s.marks.count.Load() != 0 {
+		t.Errorf("%v, %d marks", err, s.marks.count.Load())
 	}
 }
 

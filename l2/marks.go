@@ -69,6 +69,20 @@ func (m *marks) of(recordKey []byte) cache.Sequence {
 	return m.mu.seqs[string(recordKey)]
 }
 
+// hidden says which records marks hide, for a scan: those that did when it began, for a
+// mark may be written and forgotten meanwhile, and those that do by now.
+type hidden struct {
+	marks  *marks
+	before map[string]cache.Sequence
+}
+
+// hidden is to be taken before the scan's iterator is made.
+func (m *marks) hidden() hidden { return hidden{m, m.snapshot()} }
+
+func (h hidden) covers(recordKey []byte, seq cache.Sequence) bool {
+	return seq < h.before[string(recordKey)] || seq < h.marks.of(recordKey)
+}
+
 // snapshot is all marks, nil if there are none.
 func (m *marks) snapshot() map[string]cache.Sequence {
 	if m.count.Load() == 0 {

@@ -57,6 +57,7 @@ func openStore(cfg Config) (*Store, error) {
 
 		lookupOptions:  pebble.IterOptions{UseL6Filters: true},
 		maintainerDone: make(chan struct{}),
+		settling:       make(chan struct{}, 1),
 		stopCommitter:  make(chan struct{}),
 		committerDone:  make(chan struct{}),
 		filesDone:      make(chan struct{}),

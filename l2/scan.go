@@ -23,7 +23,7 @@ func (s *Store) ScanPrefix(ctx context.Context, ns cache.NamespaceID, prefix []b
 	if s.usage.of(ns) == nil || s.health.blind.Load() {
 		return nil
 	}
-	hidden := s.marks.snapshot()
+	hidden := s.marks.hidden()
 	lower := appendRecordKey(nil, ns, prefix)
 	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: appendSuccessor(nil, lower)})
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) ScanPrefix(ctx context.Context, ns cache.NamespaceID, prefix []b
 }
 
 // scanRecords visits the m rows within the iterator's bounds.
-func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, hidden map[string]cache.Sequence, visit func(*cache.Record) bool) error {
+func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, hidden hidden, visit func(*cache.Record) bool) error {
 	var record cache.Record
 	seen := 0
 	for valid := iter.First(); valid; valid = iter.Next() {
@@ -53,7 +53,7 @@ func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, hidden m
 			s.removeDamaged(iter.Key(), h.seq, err)
 			continue
 		}
-		if h.seq < hidden[string(iter.Key())] {
+		if hidden.covers(iter.Key(), h.seq) {
 			continue
 		}
 		h.describe(iter.Key(), &record)
@@ -83,7 +83,7 @@ func (s *Store) ScanLabel(ctx context.Context, label cache.Label, visit func(*ca
 	if s.health.blind.Load() {
 		return nil
 	}
-	hidden := s.marks.snapshot()
+	hidden := s.marks.hidden()
 	namespaces := []cache.NamespaceID{label.Namespace}
 	if label.Namespace == 0 {
 		namespaces = s.usage.generations()
@@ -118,7 +118,7 @@ type labelScan struct {
 	s              *Store
 	index, records *pebble.Iterator
 	label          cache.Label
-	hidden         map[string]cache.Sequence
+	hidden         hidden
 	visit          func(*cache.Record) bool
 	lower, upper   []byte
 	recordKey      []byte
@@ -151,7 +151,7 @@ func (l *labelScan) namespace(ctx context.Context, ns cache.NamespaceID) (bool, 
 			l.s.removeDamaged(l.recordKey, h.seq, err)
 			continue
 		}
-		if h.seq < l.hidden[string(l.recordKey)] || !h.attrs.HasLabel(l.label.Kind, l.label.Text) {
+		if l.hidden.covers(l.recordKey, h.seq) || !h.attrs.HasLabel(l.label.Kind, l.label.Text) {
 			continue
 		}
 		h.describe(l.recordKey, &l.record)

@@ -31,6 +31,9 @@ func (s *Store) Snapshot() (cache.TierSnapshot, error) {
 		return nil, err
 	}
 	defer s.leave()
+	if s.health.blind.Load() {
+		return &snapshot{store: s}, nil
+	}
 	x := &snapshot{store: s, db: s.db.NewSnapshot()}
 	s.snapshots.mu.Lock()
 	defer s.snapshots.mu.Unlock()
@@ -41,13 +44,16 @@ func (s *Store) Snapshot() (cache.TierSnapshot, error) {
 	return x, nil
 }
 
-// Close implements cache.TierSnapshot.
+// Close implements cache.TierSnapshot. It does not wait for Pebble, which picks compactions
+// then, and for that waits for its manifest, and so for the disk.
 func (x *snapshot) Close() {
 	if x.store.enter() != nil {
 		return // Store.Close closes it
 	}
-	defer x.store.leave()
-	x.close()
+	go func() {
+		defer x.store.leave()
+		x.close()
+	}()
 }
 
 func (x *snapshot) close() {
@@ -55,8 +61,9 @@ func (x *snapshot) close() {
 		x.store.snapshots.mu.Lock()
 		delete(x.store.snapshots.open, x)
 		x.store.snapshots.mu.Unlock()
-		// Its error says that it was closed before.
-		_ = x.db.Close()
+		if !x.store.health.blind.Load() {
+			_ = x.db.Close() // its error says that it was closed before
+		}
 	})
 }
 
@@ -82,9 +89,9 @@ func (x *snapshot) Scan(ctx context.Context, ns cache.NamespaceID, lower, upper 
 	}
 	defer s.leave()
 	if s.usage.of(ns) == nil || s.health.blind.Load() {
-		return nil // flushed, or not to be read
+		return nil // flushed, or nothing may be read
 	}
-	hidden := s.marks.snapshot()
+	hidden := s.marks.hidden()
 	options := &pebble.IterOptions{LowerBound: appendRecordKey(nil, ns, lower), UpperBound: appendRecordKey(nil, ns, upper)}
 	if upper == nil {
 		options.UpperBound = appendSuccessor(nil, appendRecordKey(nil, ns, nil))
@@ -97,14 +104,14 @@ func (x *snapshot) Scan(ctx context.Context, ns cache.NamespaceID, lower, upper 
 	if err != nil {
 		return fmt.Errorf("l2: scan: %w", errors.Join(err, keys.Close()))
 	}
-	err = s.scanSnapshot(ctx, keys, records, hidden, descending, visit)
+	err = s.scanSnapshot(ctx, keys, records, descending, hidden, visit)
 	if err = errors.Join(err, s.closeIter(records), s.closeIter(keys)); err != nil {
 		return fmt.Errorf("l2: scan: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator, hidden map[string]cache.Sequence, descending bool, visit func(*cache.Record) bool) error {
+func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator, descending bool, hidden hidden, visit func(*cache.Record) bool) error {
 	first, next, seek := keys.First, keys.Next, records.SeekGE
 	if descending {
 		first, next = keys.Last, keys.Prev
@@ -128,7 +135,7 @@ func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator
 				s.removeDamaged(recordKey, h.seq, err)
 				continue
 			}
-			if h.seq >= hidden[string(recordKey)] {
+			if !hidden.covers(recordKey, h.seq) { // else the key has none any more
 				h.describe(recordKey, &record)
 			}
 		}

@@ -37,6 +37,7 @@ type Store struct {
 	counters      counters
 	health        health
 	marks         marks
+	settling      chan struct{} // a semaphore: marks are being made up for
 
 	highWater, lowWater int64
 
@@ -167,9 +168,6 @@ func (s *Store) Sync(ctx context.Context) error {
 }
 
 func (s *Store) sync(ctx context.Context) error {
-	if err := s.settleMarks(ctx); err != nil {
-		return fmt.Errorf("l2: sync: %w", err)
-	}
 	if !isOff(ctx) { // the files before the records that name them
 		if err := s.files.sync(); err != nil {
 			return fmt.Errorf("l2: sync payload files: %w", err)
@@ -250,6 +248,9 @@ func (s *Store) close() error {
 		err = await(s.idle)
 	}
 	err = errors.Join(err, await(s.maintainerDone))
+	if err == nil { // else nobody knows how long it would take
+		err = s.settleMarks(context.Background(), s.cfg.CloseTimeout, ErrWriteTimeout)
+	}
 	close(s.stopCommitter)
 	err = errors.Join(err, await(s.committerDone))
 	close(s.notifier.stop)

@@ -25,10 +25,6 @@ func (g *group) raiseWatermarks(w []cache.Watermark) error {
 
 // DropWatermarks implements cache.Tier. A watermark that was raised meanwhile stays.
 func (s *Store) DropWatermarks(ctx context.Context, w []cache.Watermark) error {
-	// What a mark hides was not visited by who removed what the watermarks cover.
-	if err := s.settleMarks(ctx); err != nil {
-		return fmt.Errorf("l2: drop watermarks: %w", err)
-	}
 	return s.changeWatermarks(ctx, w, false, (*group).dropWatermarks)
 }
 
@@ -50,7 +46,8 @@ func (s *Store) changeWatermarks(ctx context.Context, w []cache.Watermark, sync 
 	defer s.leave()
 	// The committer may come to it after the caller gave up: it gets its own copy.
 	w = append([]cache.Watermark(nil), w...)
-	r := &request{sync: sync, ops: len(w), emit: func(g *group) error { return change(g, w) }}
+	// What a mark hides was not seen by the scan that ended before watermarks are dropped.
+	r := &request{sync: sync, settles: true, ops: len(w), emit: func(g *group) error { return change(g, w) }}
 	if err := s.submit(ctx, r); err != nil {
 		return fmt.Errorf("l2: change watermarks: %w", err)
 	}

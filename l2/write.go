@@ -46,9 +46,6 @@ func (s *Store) Write(ctx context.Context, ops []cache.TierOp, sync bool) error 
 		return nil
 	}
 	err := s.unwritable()
-	if err == nil && sync {
-		err = s.settleMarks(ctx)
-	}
 	if isShedding(err) {
 		return s.shed(ops, sync, err)
 	}

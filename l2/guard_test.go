@@ -1,0 +1,189 @@
+package l2
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"pgcache/cache"
+)
+
+// within fails the test unless call returns soon.
+func within(t *testing.T, what string, call func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		call()
+	}()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%s hangs", what)
+	}
+}
+
+// flushing begins a flush of the memtable, with an iterator open that outlives it: Pebble
+// takes DB.mu when such a one is closed.
+func flushing(t *testing.T, s *Store) (closeIterator func() error) {
+	t.Helper()
+	iter, err := s.db.NewIter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, "flushed", 20, "v")
+	if _, err := s.db.AsyncFlush(); err != nil {
+		t.Fatal(err)
+	}
+	return iter.Close
+}
+
+// Pebble's answer to an error on its manifest is to end the process, holding DB.mu. Nobody
+// may wait for that: a reader that began before the flush needs it in order to end.
+func TestManifestFails(t *testing.T) {
+	for name, fault := range map[string]*switchable{
+		"write": {err: syscall.EIO, match: func(op errorfs.Op) bool {
+			return op.Kind == errorfs.OpFileWrite && isManifest(vfs.Default.PathBase(op.Path))
+		}},
+		"sync": {err: syscall.EIO, match: func(op errorfs.Op) bool {
+			return isSync(op) && isManifest(vfs.Default.PathBase(op.Path))
+		}},
+		"sync of a full disk": {err: syscall.ENOSPC, match: func(op errorfs.Op) bool {
+			return isSync(op) && isManifest(vfs.Default.PathBase(op.Path))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if os.Getenv(faultEnv) == "" {
+				inChild(t, t.Name(), name)
+				return
+			}
+			cfg := testConfig(errorfs.Wrap(vfs.NewMem(), fault))
+			cfg.CloseTimeout = time.Second
+			s := withNamespace(t, mustOpen(t, cfg))
+			put(t, s, "k", 10, "v")
+			fault.on.Store(true)
+			closeIterator := flushing(t, s)
+			awaitTrue(t, "the store is degraded", func() bool { return s.degradedError() != nil })
+			within(t, "a reader", func() {
+				if err := closeIterator(); err != nil {
+					t.Error(err)
+				}
+			})
+			within(t, "a get", func() {
+				if got := get(t, s, "k"); got != "v" {
+					t.Errorf("%q", got)
+				}
+			})
+			within(t, "a scan", func() {
+				x, err := s.Snapshot()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got := scanSnapshot(t, x, testNS, nil, nil, false); len(got) != 2 {
+					t.Errorf("%q", got)
+				}
+				x.Close()
+			})
+			within(t, "a delete", func() {
+				err := s.Write(context.Background(), []cache.TierOp{deleteOp(testNS, "k", 30)}, true)
+				if !errors.Is(err, ErrDegraded) {
+					t.Error(err)
+				}
+			})
+			within(t, "close", func() { _ = s.Close() })
+		})
+	}
+}
+
+// A manifest that meets a full disk waits for room, and then all goes on.
+func TestManifestOnFullDisk(t *testing.T) {
+	full := &switchable{err: syscall.ENOSPC, match: isWriteOf(func(path string) bool { return isManifest(vfs.Default.PathBase(path)) })}
+	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), full))
+	cfg.TickInterval = time.Millisecond
+	s := withNamespace(t, open(t, cfg))
+	full.on.Store(true)
+	closeIterator := flushing(t, s)
+	awaitTrue(t, "the manifest waits", func() bool { return s.health.logWaits.Load() > 0 })
+	within(t, "a reader", func() {
+		if err := closeIterator(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Sync(context.Background()); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("sync: %v", err)
+	}
+	if got := get(t, s, "flushed"); got != "v" {
+		t.Errorf("%q", got)
+	}
+	full.on.Store(false)
+	awaitTrue(t, "it goes on", func() bool { return s.unwritable() == nil })
+	if err := s.Sync(context.Background()); err != nil {
+		t.Errorf("sync: %v", err)
+	}
+}
+
+// A sync of the log that failed is not tried again, even for want of room: it might succeed
+// without what the kernel has dropped, and a delete would be acknowledged that is not there.
+func TestLogSyncFails(t *testing.T) {
+	if os.Getenv(faultEnv) == "" {
+		inChild(t, t.Name(), "sync")
+		return
+	}
+	fault := &switchable{err: syscall.ENOSPC, match: func(op errorfs.Op) bool { return isSync(op) && isLog(op.Path) }}
+	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), fault))
+	cfg.CloseTimeout = time.Second
+	s := withNamespace(t, mustOpen(t, cfg))
+	put(t, s, "k", 10, "v")
+	fault.on.Store(true)
+	within(t, "a delete", func() {
+		err := s.Write(context.Background(), []cache.TierOp{deleteOp(testNS, "k", 30)}, true)
+		if !errors.Is(err, ErrDegraded) {
+			t.Errorf("%v", err)
+		}
+	})
+	fault.on.Store(false)
+	if err := s.Sync(context.Background()); !errors.Is(err, ErrDegraded) {
+		t.Errorf("afterwards: %v", err)
+	}
+	within(t, "close", func() { _ = s.Close() })
+}
+
+// A fatal error inside Pebble may leave its locks held: nothing is read any more, and no
+// call waits for them.
+func TestFatalErrorInside(t *testing.T) {
+	if os.Getenv(faultEnv) == "" {
+		inChild(t, t.Name(), "fatal")
+		return
+	}
+	cfg := testConfig(vfs.NewMem())
+	cfg.CloseTimeout = time.Second
+	s := withNamespace(t, mustOpen(t, cfg))
+	put(t, s, "k", 10, "v")
+	open, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go (&pebbleLogger{log: s.cfg.Logger, fatal: s.abandon}).Fatalf("a defect")
+	awaitTrue(t, "the store is degraded", func() bool { return s.degradedError() != nil })
+	if get(t, s, "k") != "-" || s.MayContain(testNS, []byte("k")) || len(scanPrefix(t, s, testNS, "")) != 0 {
+		t.Error("what may be in no state to be read is read")
+	}
+	x, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []cache.TierSnapshot{open, x} {
+		if got := scanSnapshot(t, x, testNS, nil, nil, false); len(got) != 0 {
+			t.Errorf("a scan finds %q", got)
+		}
+		x.Close()
+	}
+	within(t, "close", func() { _ = s.Close() })
+}
