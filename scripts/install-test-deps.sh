@@ -60,42 +60,5 @@ for folder in e2e/node e2e/clients/node; do
 		cp $folder/package-lock.json $folder/node_modules/.installed-lock.json
 	fi
 done
-"$python" -c 'import psycopg2'
-need python3-psycopg "$python" -c 'import psycopg'
-need nodejs command -v node
-need npm command -v npm
-
-# The clients of e2e/clients.
-installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
-for package in python3-asyncpg python3-sqlalchemy python3-django python3-pyodbc pgcli odbc-postgresql libpostgresql-jdbc-java \
-	ruby ruby-pg ruby-activerecord php-cli php-pgsql libdbd-pg-perl libpq-dev libpqxx-dev; do
-	need "$package" installed "$package"
-done
-need g++ command -v c++
-need default-jdk-headless command -v javac
-
-if ((${#missing[@]})); then
-	echo "installing: ${missing[*]}"
-	as_root=()
-	if ((EUID != 0)); then as_root=(sudo -n); fi
-	if ! command -v apt-get >/dev/null; then
-		echo "install-test-deps: please install these (Debian's names): ${missing[*]}" >&2
-		exit 1
-	fi
-	export DEBIAN_FRONTEND=noninteractive
-	"${as_root[@]}" apt-get update -qq
-	"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
-fi
-
-if ! command -v go >/dev/null; then
-	echo "install-test-deps: Go is not installed; see https://go.dev/doc/install" >&2
-	exit 1
-fi
-
-# node-postgres, exactly as the lock file says.
-if ! cmp -s e2e/node/package-lock.json e2e/node/node_modules/.installed-lock.json; then
-	npm ci --prefix e2e/node --no-audit --no-fund --ignore-scripts
-	cp e2e/node/package-lock.json e2e/node/node_modules/.installed-lock.json
-fi
 "$python" -c 'import psycopg2, psycopg'
 echo "test dependencies are installed"
