@@ -16,7 +16,7 @@ import (
 // readOnlyCacheBytes is the block cache of a database that is read once.
 const readOnlyCacheBytes = 8 << 20
 
-// backupCheckEvery is how many files are copied between looks at the context.
+// backupCheckEvery is how many rows are read between looks at the context.
 const backupCheckEvery = 64
 
 // Backup implements cache.Tier. The copy is a data directory of its own, made of hard links
@@ -35,6 +35,9 @@ func (s *Store) Backup(ctx context.Context, path string) (report cache.BackupRep
 	s.files.hold()                                  // the files of the moment of the checkpoint stay until they are linked
 	defer s.files.unhold()
 	if err := s.sync(ctx); err != nil {
+		return report, fmt.Errorf("l2: backup: %w", err)
+	}
+	if err := ctx.Err(); err != nil { // the sync may have been done all the same
 		return report, fmt.Errorf("l2: backup: %w", err)
 	}
 	d := directory{s.files.fs, path}
@@ -101,6 +104,9 @@ func (s *Store) backupFiles(ctx context.Context, d directory) (report cache.Back
 	copies := newPayloadFiles(d.fs, d.path, s.cfg.Logger)
 	looked := 0
 	err = eachRow(db, kindQueue, func(key, value []byte) error {
+		if looked++; looked%backupCheckEvery == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		q, ok := decodeQueueRow(key, value)
 		if !ok || !live[q.ns] {
 			return nil
@@ -109,9 +115,6 @@ func (s *Store) backupFiles(ctx context.Context, d directory) (report cache.Back
 		report.Bytes += q.size
 		if !q.hasFile {
 			return nil
-		}
-		if looked++; looked%backupCheckEvery == 0 && ctx.Err() != nil {
-			return ctx.Err()
 		}
 		id := q.storedFile().fileID
 		if err := copies.makeShard(id.shard()); err != nil {
