@@ -21,11 +21,13 @@ import (
 // A sync is not tried again, whatever its error: the kernel may have dropped what it could
 // not write, and then the next one succeeds without it.
 //
-// Errors on tables pass: Pebble retries flushes and compactions by itself.
+// Errors on tables pass, after a while: Pebble retries flushes and compactions by itself,
+// and without a pause. Of a store that is degraded they do not: nobody needs its tables.
 type guardFS struct {
 	vfs.FS
 	dir        string // the database: what happens elsewhere is left alone
 	fatal      func(error)
+	broken     <-chan struct{} // closed once the store is degraded
 	background context.Context // a full disk is waited for until it ends
 	retryEvery time.Duration
 	full       *atomic.Int64 // operations on guarded files that wait for room
@@ -74,6 +76,25 @@ func (g *guardFS) once(what string, err error) error {
 	return err
 }
 
+// table ends an operation on a file that Pebble makes in the background.
+func (g *guardFS) table(err error) error {
+	if err == nil {
+		return nil
+	}
+	retry := time.NewTimer(g.retryEvery)
+	defer retry.Stop()
+	select {
+	case <-retry.C:
+	case <-g.background.Done():
+	}
+	select {
+	case <-g.broken:
+		select {}
+	default:
+		return err
+	}
+}
+
 func isLog(name string) bool { return strings.HasSuffix(name, ".log") }
 
 // isManifest includes the markers, empty files whose names say which manifest counts.
@@ -98,8 +119,16 @@ func (g *guardFS) kindOf(name string) string {
 
 func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (file vfs.File, err error) {
 	kind := g.kindOf(name)
-	if kind == "" {
+	switch {
+	case kind != "":
+	case g.PathDir(name) != g.dir:
 		return g.FS.Create(name, category)
+	default:
+		file, err := g.FS.Create(name, category)
+		if err != nil {
+			return nil, g.table(err)
+		}
+		return &tableFile{File: file, fs: g}, nil
 	}
 	err = g.do("create "+kind, func() error {
 		file, err = g.FS.Create(name, category)
@@ -176,3 +205,22 @@ func (f *guardFile) SyncTo(length int64) (fullSync bool, err error) {
 func (f *guardFile) synced(err error) error { return f.fs.once("sync "+f.kind, err) }
 
 func (f *guardFile) Close() error { return f.fs.do("close "+f.kind, f.File.Close) }
+
+// tableFile is any other file of the database while it is made.
+type tableFile struct {
+	vfs.File
+	fs *guardFS
+}
+
+func (f *tableFile) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p)
+	return n, f.fs.table(err)
+}
+
+func (f *tableFile) Sync() error     { return f.fs.table(f.File.Sync()) }
+func (f *tableFile) SyncData() error { return f.fs.table(f.File.SyncData()) }
+
+func (f *tableFile) SyncTo(length int64) (fullSync bool, err error) {
+	fullSync, err = f.File.SyncTo(length)
+	return fullSync, f.fs.table(err)
+}

@@ -95,7 +95,7 @@ func (s *Store) open() error {
 		fs: s.cfg.FS, path: s.cfg.FS.PathJoin(s.cfg.Dir, ballastName), bytes: s.cfg.BallastBytes, logger: s.cfg.Logger,
 	}
 	s.cfg.FS = &guardFS{
-		FS: s.cfg.FS, fatal: s.degrade, background: s.background, retryEvery: s.cfg.TickInterval,
+		FS: s.cfg.FS, fatal: s.degrade, broken: s.broken, background: s.background, retryEvery: s.cfg.TickInterval,
 		full: &s.health.logWaits, armed: &s.armed,
 		relieve: s.ballast.drop,
 		dir:     directory{fs: s.cfg.FS, path: s.cfg.Dir}.databaseDir(),
