@@ -53,6 +53,13 @@ func NewAccounts(list []Account, secret []byte) *Accounts {
 	return a
 }
 
+// Each calls f with the name of each user and what it may do, in no order.
+func (a *Accounts) Each(f func(name string, identity Identity)) {
+	for name, account := range a.byName {
+		f(name, account.Identity)
+	}
+}
+
 func (a *Accounts) find(name string) *Account {
 	if a == nil {
 		return nil

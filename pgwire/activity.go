@@ -12,6 +12,8 @@ import (
 type Backends interface {
 	// Activity lists the sessions, by process ID.
 	Activity() []Activity
+	// Users are those who may connect, by name; nil and false: everybody may, as an administrator.
+	Users() (users *Accounts, areKnown bool)
 	// CancelBackend cancels the statement that a session runs, if it runs one; false if
 	// there is no such session.
 	CancelBackend(processID uint32) bool

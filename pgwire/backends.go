@@ -32,6 +32,12 @@ func (s *Server) Activity() []Activity {
 	return list
 }
 
+// Users are those who may connect.
+func (s *Server) Users() (*Accounts, bool) {
+	accounts := s.accounts.Load()
+	return accounts, accounts != nil
+}
+
 // CancelBackend cancels the statement that a session runs.
 func (s *Server) CancelBackend(processID uint32) bool {
 	c := s.keys.conn(processID)

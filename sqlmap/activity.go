@@ -10,15 +10,12 @@ import (
 	"pgcache/sqlmap/types"
 )
 
-// What pg_stat_activity and its like show of the one database and of roles.
-const (
-	databaseOID = 5
-	roleOID     = 10
-)
+// databaseOID is that of the one database.
+const databaseOID = 5
 
 // activityFields is a row of pg_stat_activity. As in PostgreSQL, of other users' sessions those
 // who are no administrators see only that they exist.
-func activityFields(a pgwire.Activity, isVisible bool) []field {
+func activityFields(a pgwire.Activity, user types.OID, isVisible bool) []field {
 	text := func(s string) types.Value { return types.OfText(s) }
 	seen := func(v types.Value) types.Value {
 		if !isVisible {
@@ -46,7 +43,7 @@ func activityFields(a pgwire.Activity, isVisible bool) []field {
 		{"datname", types.Name, text(a.Database)},
 		{"pid", types.Int4, types.OfInt(int64(a.ProcessID))},
 		{"leader_pid", types.Int4, types.Null()},
-		{"usesysid", types.Oid, types.OfInt(roleOID)},
+		{"usesysid", types.Oid, types.OfInt(int64(user))},
 		{"usename", types.Name, text(a.User)},
 		{"application_name", types.Text, text(a.ApplicationName)},
 		{"client_addr", types.Inet, seen(address)},
@@ -83,9 +80,14 @@ func activityRows(s *session) []scalar.Values {
 	if s.info.Backends == nil {
 		return nil
 	}
+	roles := s.roles()
 	var rows []scalar.Values
 	for _, a := range s.info.Backends.Activity() {
-		rows = append(rows, valuesOf(activityFields(a, s.grants.isAdmin() || a.User == s.info.User)))
+		user := types.OID(0)
+		if role, ok := roles.Named(a.User); ok {
+			user = role.OID
+		}
+		rows = append(rows, valuesOf(activityFields(a, user, s.grants.isAdmin() || a.User == s.info.User)))
 	}
 	return rows
 }

@@ -10,7 +10,10 @@ import (
 )
 
 // fakeBackends are two sessions of two users.
-type fakeBackends struct{ done []string }
+type fakeBackends struct {
+	done  []string
+	users *pgwire.Accounts // nil: everybody is trusted
+}
 
 func (b *fakeBackends) Activity() []pgwire.Activity {
 	return []pgwire.Activity{
@@ -18,6 +21,8 @@ func (b *fakeBackends) Activity() []pgwire.Activity {
 		{ProcessID: 8, User: "other", Database: "db", ApplicationName: "app", State: pgwire.StateIdle, Query: "SELECT secret", Started: clockStart, RemoteAddr: &net.UnixAddr{}},
 	}
 }
+
+func (b *fakeBackends) Users() (*pgwire.Accounts, bool) { return b.users, b.users != nil }
 
 func (b *fakeBackends) CancelBackend(uint32) bool { b.done = append(b.done, "cancel"); return true }
 func (b *fakeBackends) TerminateBackend(uint32) bool {

@@ -30,7 +30,7 @@ func (p *planner) copyTo(s *pg_query.CopyStmt) (*plan, error) {
 		}
 	}
 	// A utility statement has no parameters.
-	inner := &planner{handler: p.handler, sql: p.sql, isSimple: true, path: p.path}
+	inner := &planner{handler: p.handler, sql: p.sql, isSimple: true, path: p.path, names: p.names}
 	a := &copyToAction{}
 	if a.query, err = inner.finish(query); err != nil {
 		if s.Query == nil {

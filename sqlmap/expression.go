@@ -87,7 +87,7 @@ func (p *planner) queryExpression(st *query.Statement, base int, columns []*scal
 		}
 		env := &schema.Env{Ctx: e.Ctx, Style: e.Style, Catalog: s.handler.catalog, StatementTime: e.StatementTime,
 			Session: &querySession{session: s, path: path}, Clock: s.handler.config.Now}
-		env.Style.Names = s.handler.catalog.Names(path)
+		env.Style.Names = s.handler.catalog.SessionNames(env.Session)
 		cursor, err := st.Open(env, params, s.handler.config.QueryLimits)
 		if err != nil {
 			return types.Value{}, err

@@ -88,6 +88,7 @@ type Handler struct {
 	// catalog is what queries of any shape run on; gaps counts what they ask for in vain.
 	catalog *catalog.Catalog
 	gaps    gaps
+	roles   knownRoles
 
 	listeners *listeners
 	// variables are the run-time parameters, sorted by lower-case name.
@@ -135,6 +136,9 @@ func (h *Handler) serverVersion() string {
 // NewSession begins a session with the settings of the startup packet. Unknown ones are
 // ignored with a warning, so that every driver can connect; PostgreSQL refuses them.
 func (h *Handler) NewSession(_ context.Context, info *pgwire.ConnInfo) (pgwire.Session, error) {
+	if catalog.IsReservedRole(info.User) {
+		return nil, pgwire.Errorf(pgwire.CodeInvalidAuthorization, "role \"%s\" is not permitted to log in", info.User)
+	}
 	s := &session{handler: h, info: info, grants: newGrants(info), status: pgwire.TxIdle}
 	s.settings.start(h.variables, info)
 	for _, setting := range info.Settings {

@@ -66,7 +66,8 @@ type planner struct {
 	declared           []uint32
 	isSimple           bool
 	path               []string
-	hasFailedElsewhere bool // see elsewhere
+	names              types.Names // of regclass and its like, along path
+	hasFailedElsewhere bool        // see elsewhere
 	// conditions collects what EXPLAIN shows; nil without one.
 	conditions *conditionTexts
 }
@@ -74,6 +75,7 @@ type planner struct {
 // newPlan plans a statement of a session.
 func newPlan(s *session, sql string, stmt *pg_query.Node, paramOIDs []uint32, isSimple bool) (*plan, error) {
 	p := &planner{handler: s.handler, sql: sql, declared: paramOIDs, isSimple: isSimple, path: s.searchPath()}
+	p.names = s.handler.catalog.SessionNames(&querySession{session: s, path: p.path})
 	out, err := p.finish(stmt)
 	return out, position(sql, err)
 }

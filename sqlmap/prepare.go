@@ -24,7 +24,7 @@ func (p *planner) prepareStatement(n *pg_query.PrepareStmt) (*plan, error) {
 		}
 		declared[i] = uint32(oid)
 	}
-	inner := &planner{handler: p.handler, sql: p.sql, declared: declared, path: p.path}
+	inner := &planner{handler: p.handler, sql: p.sql, declared: declared, path: p.path, names: p.names}
 	prepared, err := inner.finish(n.Query)
 	if err != nil {
 		return nil, err

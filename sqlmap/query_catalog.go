@@ -38,7 +38,7 @@ var serverFunctions = []string{
 }
 
 func newCatalog() (*catalog.Catalog, error) {
-	config := catalog.Config{Library: library.All(), Rows: map[string]catalog.Rows{
+	config := catalog.Config{Library: library.All(), Roles: rolesOf, Callers: callers(), Rows: map[string]catalog.Rows{
 		"pg_settings": settingRows, "pg_stat_activity": backendRows, "pg_stat_ssl": tlsRows, "pg_prepared_statements": preparedRows, "pg_cursors": cursorRows,
 	}}
 	for _, own := range ownRelations {
@@ -59,7 +59,7 @@ func newCatalog() (*catalog.Catalog, error) {
 }
 
 func describeRelation(name, comment string, key int) catalog.Relation {
-	r := catalog.Relation{Comment: comment}
+	r := catalog.Relation{Comment: comment, Access: writers(name)}
 	r.Name = name
 	if name == "blob" || name == "cache_entries" {
 		e := newEntrySource(name == "blob")

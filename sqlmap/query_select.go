@@ -22,7 +22,7 @@ type queryAction struct{ statement *query.Statement }
 // queryStatement plans a SELECT of any shape over the catalog and pgcache's relations.
 func (p *planner) queryStatement(s *pg_query.SelectStmt) (*plan, error) {
 	h := p.handler
-	st, err := query.Prepare(query.Options{Catalog: h.catalog, SearchPath: p.path, Names: h.catalog.Names(p.path), ParamOIDs: p.declared, NoParams: p.isSimple, Parse: h.parseView}, s)
+	st, err := query.Prepare(query.Options{Catalog: h.catalog, SearchPath: p.path, Names: p.names, ParamOIDs: p.declared, NoParams: p.isSimple, Parse: h.parseView}, s)
 	if err != nil {
 		h.gaps.note(h.config.Logger, err)
 		return nil, withHint(err)
@@ -71,7 +71,7 @@ func (a *queryAction) run(x *execution) (outcome, error) {
 	path := s.searchPath()
 	env := &schema.Env{Ctx: x.env.Ctx, Style: x.env.Style, Catalog: s.handler.catalog, StatementTime: x.env.StatementTime,
 		Session: &querySession{session: s, portal: x, path: path}, Clock: s.handler.config.Now}
-	env.Style.Names = s.handler.catalog.Names(path)
+	env.Style.Names = s.handler.catalog.SessionNames(env.Session)
 	x.env.Style.Names = env.Style.Names
 	cursor, err := a.statement.Open(env, x.env.Params, s.handler.config.QueryLimits)
 	if err != nil {

@@ -13,9 +13,11 @@ type querySession struct {
 	session *session
 	portal  *execution // that runs the query
 	path    []string
+	roles   *catalog.Roles // nil: not asked for yet
 }
 
 func (q *querySession) User() string         { return q.session.info.User }
+func (q *querySession) IsSuperuser() bool    { return q.session.grants.isAdmin() }
 func (q *querySession) Database() string     { return q.session.info.Database }
 func (q *querySession) ProcessID() uint32    { return uint32(q.session.info.ProcessID) }
 func (q *querySession) SearchPath() []string { return q.path }

@@ -55,7 +55,7 @@ func findRelation(name string) *relation {
 			return rows
 		}}
 	case "pg_stat_activity":
-		return &relation{columnsOf(activityFields(pgwire.Activity{}, true)), activityRows}
+		return &relation{columnsOf(activityFields(pgwire.Activity{}, 0, true)), activityRows}
 	}
 	return measuredRelation(name)
 }

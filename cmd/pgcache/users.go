@@ -17,6 +17,7 @@ import (
 
 	"pgcache/pgwire"
 	"pgcache/pgwire/scram"
+	"pgcache/sqlmap"
 )
 
 const (
@@ -94,6 +95,9 @@ func (e *userEntry) account(name string) (pgwire.Account, error) {
 	a := pgwire.Account{Name: name, CertificateNames: e.Certificates}
 	if name == "" || len(name) > userNameBytesMax || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return a, fmt.Errorf("a name has 1 to %d bytes and no control characters", userNameBytesMax)
+	}
+	if sqlmap.IsReservedUser(name) {
+		return a, errors.New("the name is reserved: roles of the catalog have such names")
 	}
 	role, ok := pgwire.ParseRole(e.Role)
 	if !ok {

@@ -61,6 +61,11 @@ type Config struct {
 	Functions []*schema.Function
 	// Library has the code for PostgreSQL's functions.
 	Library []schema.Implementation
+	// Callers are who may call a function of Functions, by name.
+	Callers map[string]Access
+	// Roles are the users that a session sees; nil: itself, who may do everything. It is
+	// called often and answers the same while a statement runs.
+	Roles func(s schema.Session) *Roles
 	// Rows are those that the server adds to system tables and views, by name.
 	Rows map[string]Rows
 }

@@ -32,6 +32,7 @@ type session struct{}
 func (session) User() string                  { return "someone" }
 func (session) Database() string              { return "cache" }
 func (session) ProcessID() uint32             { return 1 }
+func (session) IsSuperuser() bool             { return true }
 func (session) SearchPath() []string          { return []string{System, Public} }
 func (session) Setting(string) (string, bool) { return "", false }
 

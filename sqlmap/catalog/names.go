@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"pgcache/pgwire"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
@@ -12,10 +13,24 @@ import (
 type names struct {
 	catalog *Catalog
 	path    []string
+	session schema.Session // whose roles regrole knows; nil: PostgreSQL's own
 }
 
 // Names turns the texts of regclass and its like into OIDs and back, for a search path.
-func (c *Catalog) Names(path []string) types.Names { return &names{c, path} }
+func (c *Catalog) Names(path []string) types.Names { return &names{catalog: c, path: path} }
+
+// SessionNames are Names along the search path of a session, with the roles it sees.
+func (c *Catalog) SessionNames(s schema.Session) types.Names {
+	return &names{catalog: c, path: s.SearchPath(), session: s}
+}
+
+// roles are those that regrole knows.
+func (n *names) roles() *Roles {
+	if n.session == nil {
+		return NewRoles(nil)
+	}
+	return n.catalog.Roles(n.session)
+}
 
 // ParseName splits a name into its parts: folded to lower case unless in quotes.
 func ParseName(text string) (parts []string, ok bool) {
@@ -96,7 +111,7 @@ func (n *names) Find(reg types.OID, text string) (types.OID, error) {
 		}
 		return 0, pgwire.Errorf(pgwire.CodeInvalidSchemaName, "schema \"%s\" does not exist", text)
 	case types.RegRole:
-		if oid := n.catalog.lookupOID("pg_authid", "rolname", name, ""); oid != 0 {
+		if oid := n.catalog.roleOID(n.roles(), name); oid != 0 {
 			return oid, nil
 		}
 		return 0, pgwire.Errorf(pgwire.CodeUndefinedObject, "role \"%s\" does not exist", text)
@@ -127,9 +142,6 @@ func (c *Catalog) lookupOID(table, column, name, schemaName string) types.OID {
 		if r.text(column) == name && (schemaName == "" || c.relations().namespaces[r.oid(column[:3]+"namespace")] == schemaName) {
 			return r.oid("oid")
 		}
-	}
-	if table == "pg_authid" && name == Owner {
-		return OwnerOID
 	}
 	return 0
 }
@@ -326,7 +338,7 @@ func (n *names) Show(reg, oid types.OID) (string, bool) {
 		name, ok := c.relations().namespaces[oid]
 		return QuoteIdentifier(name), ok
 	case types.RegRole:
-		name, ok := c.RoleName(oid)
+		name, ok := c.roleName(n.roles(), oid)
 		return QuoteIdentifier(name), ok
 	}
 	table, column, _ := namedTable(reg)
@@ -338,10 +350,14 @@ func (n *names) Show(reg, oid types.OID) (string, bool) {
 	return "", false
 }
 
-// RoleName is the name of a role.
-func (c *Catalog) RoleName(oid types.OID) (string, bool) {
-	if oid == OwnerOID {
-		return Owner, true
+// RoleName is the name of a role that a session sees.
+func (c *Catalog) RoleName(s schema.Session, oid types.OID) (string, bool) {
+	return c.roleName(c.Roles(s), oid)
+}
+
+func (c *Catalog) roleName(roles *Roles, oid types.OID) (string, bool) {
+	if role, ok := roles.ByOID(oid); ok {
+		return role.Name, true
 	}
 	for r := c.read("pg_authid"); r.next(); {
 		if r.oid("oid") == oid {
@@ -456,7 +472,7 @@ func (c *Catalog) FormatType(oid types.OID, typmod int32, path []string) string 
 	if known := types.Lookup(oid); known != nil {
 		return withModifier(oid, known.Name, typmod)
 	}
-	n := &names{c, path}
+	n := &names{catalog: c, path: path}
 	return n.qualify(t.Schema, t.Name, func(s string) bool { return c.TypeNamed(s, t.Name) != nil })
 }
 

@@ -20,6 +20,8 @@ type Relation struct {
 	Count func(env *schema.Env) int64
 	// Bytes is how much room they take; nil: none.
 	Bytes func(env *schema.Env) int64
+	// Access is who may write.
+	Access Access
 }
 
 // OIDs of pgcache's own objects: a block for each relation, in the order of Config, which
@@ -81,14 +83,11 @@ func hasOwnRows(name string) bool {
 func (c *Catalog) describeOwn() map[string][]Row {
 	rows := make(map[string][]Row)
 	add := func(table string, row Row) { rows[table] = append(rows[table], row) }
-	add("pg_authid", Row{"oid": oidOf(OwnerOID), "rolname": text(Owner), "rolsuper": boolean(true), "rolinherit": boolean(true),
-		"rolcreaterole": boolean(true), "rolcreatedb": boolean(true), "rolcanlogin": boolean(true), "rolreplication": boolean(true),
-		"rolbypassrls": boolean(true), "rolconnlimit": integer(-1)})
 	for i := range c.config.Relations {
 		c.config.Relations[i].describe(c, add)
 	}
 	for _, f := range c.config.Functions {
-		describeFunction(f, add)
+		describeFunction(f, c.config.Callers[f.Name], add)
 	}
 	for _, d := range []struct {
 		table       string
@@ -98,6 +97,10 @@ func (c *Catalog) describeOwn() map[string][]Row {
 		{"pg_description", 2615, SystemOID, "system catalog schema"},
 		{"pg_description", 2615, PublicOID, "the relations and functions of pgcache"},
 		{"pg_shdescription", 1262, DatabaseOID, "the cache"},
+		{"pg_shdescription", authidOID, OwnerOID, "owns what pgcache has"},
+		{"pg_shdescription", authidOID, groupOIDsFrom, "users who may read"},
+		{"pg_shdescription", authidOID, groupOIDsFrom + 1, "users who may read, write and invalidate"},
+		{"pg_shdescription", authidOID, groupOIDsFrom + 2, "administrators"},
 	} {
 		add(d.table, Row{"objoid": oidOf(d.oid), "classoid": oidOf(d.class), "description": text(d.description)})
 	}
@@ -106,8 +109,9 @@ func (c *Catalog) describeOwn() map[string][]Row {
 
 // OIDs of system tables, for pg_description and pg_depend.
 const (
-	classOID = 1259
-	procOID  = 1255
+	classOID  = 1259
+	procOID   = 1255
+	authidOID = 1260
 )
 
 func (r *Relation) describe(c *Catalog, add func(string, Row)) {
@@ -235,7 +239,7 @@ func (c *Catalog) ownClasses(env *schema.Env) []Row {
 		row := Row{"oid": oidOf(r.OID), "relname": text(r.Name), "relnamespace": oidOf(PublicOID), "reltype": oidOf(r.RowType),
 			"relowner": oidOf(OwnerOID), "reltuples": types.OfFloat(tuples), "relpersistence": char('p'), "relkind": char(r.kind()),
 			"relnatts": integer(len(r.Columns)), "relispopulated": boolean(true), "relreplident": char('n'), "relhasindex": boolean(len(r.Key) > 0),
-			"relhasrules": boolean(r.View != "")}
+			"relhasrules": boolean(r.View != ""), "relacl": r.privileges()}
 		if r.View == "" {
 			row["relam"], row["relfilenode"], row["relreplident"] = oidOf(heapOID), oidOf(r.OID), char('d')
 			row["relfrozenxid"], row["relminmxid"] = integer(3), integer(1)
@@ -251,7 +255,7 @@ func (c *Catalog) ownClasses(env *schema.Env) []Row {
 }
 
 // describeFunction adds a function or procedure of pgcache.
-func describeFunction(f *schema.Function, add func(string, Row)) {
+func describeFunction(f *schema.Function, callers Access, add func(string, Row)) {
 	args, all, modes, names := []types.Value{}, []types.Value{}, []types.Value{}, []types.Value{}
 	hasNames := len(f.ArgNames) > 0
 	for i, arg := range f.Args {
@@ -278,7 +282,7 @@ func describeFunction(f *schema.Function, add func(string, Row)) {
 	row := Row{"oid": oidOf(f.OID), "proname": text(f.Name), "pronamespace": oidOf(PublicOID), "proowner": oidOf(OwnerOID), "prolang": integer(12),
 		"procost": types.OfFloat(1), "provariadic": oidOf(f.Variadic), "prokind": char(f.Kind), "proisstrict": boolean(f.IsStrict),
 		"proretset": boolean(f.ReturnsSet), "provolatile": char(f.Volatility), "proparallel": char('u'), "pronargs": integer(len(args)),
-		"pronargdefaults": integer(len(f.Defaults)), "prorettype": oidOf(f.Returns), "proargtypes": types.OfVector(args), "prosrc": text(f.Name)}
+		"pronargdefaults": integer(len(f.Defaults)), "prorettype": oidOf(f.Returns), "proargtypes": types.OfVector(args), "prosrc": text(f.Name), "proacl": functionPrivileges(callers)}
 	if hasNames {
 		row["proargnames"] = types.OfArray(names)
 	}
@@ -311,25 +315,9 @@ func defaultsText(f *schema.Function) string {
 	return strings.Join(parts, ", ")
 }
 
-// roles are the users that pgcache knows of: those of Config, or the one who asks.
-func (c *Catalog) roles(env *schema.Env) ([]Row, error) {
-	if rows := c.config.Rows["pg_authid"]; rows != nil {
-		return rows(env)
-	}
-	user := env.Session.User()
-	if user == Owner {
-		return nil, nil
-	}
-	return []Row{{"oid": oidOf(sessionUserOID), "rolname": text(user), "rolsuper": boolean(true), "rolinherit": boolean(true), "rolcreaterole": boolean(true),
-		"rolcreatedb": boolean(true), "rolcanlogin": boolean(true), "rolconnlimit": integer(-1)}}, nil
-}
-
-// sessionUserOID is the role of a user who is not the owner.
-const sessionUserOID = FirstOID - 1
-
 // databases is the one database there is: whatever name a client connects with.
 func databases(env *schema.Env) []Row {
 	return []Row{{"oid": oidOf(DatabaseOID), "datname": text(env.Session.Database()), "datdba": oidOf(OwnerOID), "encoding": integer(6), "datlocprovider": char('c'),
 		"datallowconn": boolean(true), "datconnlimit": integer(-1), "datfrozenxid": integer(3), "datminmxid": integer(1), "dattablespace": oidOf(tablespaceOID),
-		"datcollate": text("C"), "datctype": text("C")}}
+		"datcollate": text("C"), "datctype": text("C"), "datacl": types.OfArray([]types.Value{text("=c/" + Owner), text(Owner + "=CTc/" + Owner)})}}
 }

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"slices"
+	"strings"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/schema"
@@ -25,7 +26,8 @@ func (c *Catalog) indexRelations() *relationIndex {
 	}
 	for r := c.read("pg_class"); r.next(); {
 		if kind := r.char("relkind"); kind == 'r' || kind == 'v' {
-			relation := &schema.Relation{OID: r.oid("oid"), Schema: x.namespaces[r.oid("relnamespace")], Name: r.text("relname"), RowType: r.oid("reltype")}
+			relation := &schema.Relation{OID: r.oid("oid"), Schema: x.namespaces[r.oid("relnamespace")], Name: r.text("relname"), RowType: r.oid("reltype"),
+				IsRestricted: !isForEveryone(r.value("relacl"))}
 			x.byOID[relation.OID], x.kinds[relation.OID] = relation, kind
 			x.byName[[2]string{relation.Schema, relation.Name}] = relation
 		}
@@ -58,6 +60,15 @@ func (c *Catalog) indexRelations() *relationIndex {
 		x.byName[[2]string{Public, own.Name}] = &own.Relation
 	}
 	return x
+}
+
+// isForEveryone reports that everyone may read what has a list of privileges.
+func isForEveryone(list types.Value) bool {
+	return slices.ContainsFunc(texts(list), func(item string) bool {
+		letters, ok := strings.CutPrefix(item, "=")
+		letters, _, _ = strings.Cut(letters, "/")
+		return ok && strings.Contains(letters, "r")
+	})
 }
 
 // attachSource gives a system relation what makes its rows: the snapshot or the server.
@@ -105,7 +116,13 @@ func (c *Catalog) liveRows(name string) Rows {
 	case "pg_class":
 		return func(env *schema.Env) ([]Row, error) { return c.ownClasses(env), nil }
 	case "pg_authid":
-		return c.roles
+		return c.roleRows
+	case "pg_auth_members":
+		return c.memberRows
+	case "pg_db_role_setting":
+		return c.roleSettingRows
+	case "pg_shdescription":
+		return c.roleCommentRows
 	case "pg_database":
 		return func(env *schema.Env) ([]Row, error) { return databases(env), nil }
 	}

@@ -32,6 +32,7 @@ type session struct{}
 func (session) User() string                  { return "postgres" }
 func (session) Database() string              { return "postgres" }
 func (session) ProcessID() uint32             { return 1 }
+func (session) IsSuperuser() bool             { return true }
 func (session) SearchPath() []string          { return []string{"pg_catalog", "public"} }
 func (session) Setting(string) (string, bool) { return "", false }
 

@@ -33,13 +33,6 @@ const (
 
 // descriptions are the comments on objects, and how types are written.
 func descriptions() []implementation {
-	shared := func(c *schema.Call, oid types.OID) (string, bool, error) {
-		found, err := world(c).Find(c.Env, "pg_shdescription", "objoid", number(int64(oid)))
-		if err != nil || len(found) == 0 {
-			return "", false, err
-		}
-		return found[0].Text("description"), true, nil
-	}
 	return []implementation{
 		about("obj_description(oid)", func(c *schema.Call, oid types.OID, _ []value) (string, bool, error) {
 			return world(c).Description(c.Env, 0, oid, 0)
@@ -55,10 +48,17 @@ func descriptions() []implementation {
 			return world(c).Description(c.Env, classOfRelations, oid, a[1].Int)
 		}),
 		about("shobj_description(oid,name)", func(c *schema.Call, oid types.OID, a []value) (string, bool, error) {
-			if a[1].Text() != "pg_database" {
+			table := world(c).Relation(catalog.System, a[1].Text())
+			if table == nil {
 				return "", false, nil
 			}
-			return shared(c, oid)
+			found, err := world(c).Find(c.Env, "pg_shdescription", "objoid", number(int64(oid)))
+			for _, row := range found {
+				if row.OID("classoid") == table.OID {
+					return row.Text("description"), true, err
+				}
+			}
+			return "", false, err
 		}),
 		call("format_type(oid,int4)", func(c *schema.Call, a []value) (value, error) {
 			if a[0].IsNull {
@@ -79,11 +79,11 @@ func descriptions() []implementation {
 		}),
 		call("pg_describe_object(oid,oid,int4)", describeObject),
 		call("pg_get_userbyid(oid)", func(c *schema.Call, a []value) (value, error) {
-			found, ok, err := world(c).FindOne(c.Env, "pg_authid", types.OID(a[0].Int))
-			if err != nil || !ok {
-				return text(fmt.Sprintf("unknown (OID=%d)", a[0].Int)), err
+			name, ok := world(c).RoleName(c.Session, types.OID(a[0].Int))
+			if !ok {
+				name = fmt.Sprintf("unknown (OID=%d)", a[0].Int)
 			}
-			return text(found.Text("rolname")), nil
+			return text(name), nil
 		}),
 	}
 }

@@ -19,6 +19,8 @@ type analyzer struct {
 	scope   *scope
 	// views are those being expanded, to stop at one that contains itself.
 	views []types.OID
+	// restricted is a relation that the statement names and that superusers only may, or nil.
+	restricted *schema.Relation
 	// ranges counts the ranges of the whole statement, against views that multiply.
 	ranges int
 	parse  func(sql string) (*pg_query.SelectStmt, error)

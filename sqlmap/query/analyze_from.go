@@ -125,6 +125,9 @@ func (a *analyzer) rangeVar(v *pg_query.RangeVar) (*rangeItem, *pg_query.Alias, 
 	if err != nil {
 		return nil, nil, err
 	}
+	if relation.IsRestricted {
+		a.restricted = relation
+	}
 	r := &rangeItem{kind: rangeRelation, name: relation.Name, alias: relation.Name, columns: relation.Columns, relation: relation, rowType: relation.RowType}
 	if relation.Source != nil {
 		return r, v.Alias, nil

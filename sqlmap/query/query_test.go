@@ -25,6 +25,7 @@ type fakeSession struct{}
 func (fakeSession) User() string                  { return "tester" }
 func (fakeSession) Database() string              { return "pgcache" }
 func (fakeSession) ProcessID() uint32             { return 42 }
+func (fakeSession) IsSuperuser() bool             { return true }
 func (fakeSession) SearchPath() []string          { return []string{"pg_catalog", "public"} }
 func (fakeSession) Setting(string) (string, bool) { return "", false }
 

@@ -33,9 +33,10 @@ type Statement struct {
 	// Params are the types of the parameters.
 	Params []uint32
 
-	catalog schema.Catalog
-	plans   map[*block]*blockPlan
-	root    *blockPlan
+	catalog    schema.Catalog
+	plans      map[*block]*blockPlan
+	root       *blockPlan
+	restricted *schema.Relation // for superusers only; nil: none is
 }
 
 // Column describes a column of the result. Type is that of the wire: of a domain, the type
@@ -54,7 +55,7 @@ func Prepare(o Options, s *pg_query.SelectStmt) (*Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Statement{catalog: o.Catalog}
+	out := &Statement{catalog: o.Catalog, restricted: a.restricted}
 	if out.Params, err = a.params.oids(); err != nil {
 		return nil, err
 	}
@@ -84,6 +85,13 @@ type Cursor struct {
 func (s *Statement) Open(env *schema.Env, params []types.Value, limits Limits) (*Cursor, error) {
 	if len(params) != len(s.Params) {
 		return nil, pgwire.Errorf(pgwire.CodeInternalError, "statement has %d parameters, %d given", len(s.Params), len(params))
+	}
+	if r := s.restricted; r != nil && !env.Session.IsSuperuser() {
+		kind := "table"
+		if r.View != "" {
+			kind = "view"
+		}
+		return nil, pgwire.Errorf(pgwire.CodeInsufficientPrivilege, "permission denied for %s %s", kind, r.Name)
 	}
 	now := env.Clock
 	if now == nil {

@@ -9,7 +9,8 @@ import (
 
 // Session is what functions and I/O may ask about the one who queries.
 type Session interface {
-	User() string     // current_user
+	User() string // current_user
+	IsSuperuser() bool
 	Database() string // current_database()
 	ProcessID() uint32
 	// SearchPath are the schemas to look names up in, pg_catalog included, in order;

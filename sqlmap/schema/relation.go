@@ -16,6 +16,9 @@ type Relation struct {
 	// Former are the names that columns had in earlier versions of PostgreSQL, whose
 	// clients still ask for them, and the names they have now.
 	Former map[string]string
+	// IsRestricted: a statement of one who is no superuser may not name it (42501). Views over
+	// it are for everyone.
+	IsRestricted bool
 	// Rows is about how many rows there are, for ordering joins; 0: unknown.
 	Rows int64
 
