@@ -188,7 +188,7 @@ func (p *blockCommit) drop(m *blockMember) {
 	if m.ref != 0 {
 		m.shard.mu.Lock()
 		m.shard.arena.Drop(m.ref)
-		m.shard.mu.Unlock()
+		m.shard.leave()
 		p.cache.release(m.size)
 		p.bytes -= m.size
 	}

@@ -111,6 +111,10 @@ func (p *blockCommit) unlock() {
 	for _, s := range p.shards {
 		s.mu.Unlock()
 	}
+	for _, s := range p.shards {
+		s.mu.Lock()
+		s.leave()
+	}
 }
 
 // check reports errChanged if a key or namespace was touched since it was prepared (the
@@ -222,7 +226,6 @@ func (p *blockCommit) apply(m *blockMember) {
 		p.remove(m)
 		c.emit(EventKey, k.Namespace, k.Name, nil)
 	}
-	s.compact()
 }
 
 // put publishes the member's chunk and hands it to the group or the eviction policy.

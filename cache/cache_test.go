@@ -76,8 +76,10 @@ func settle(t testing.TB, c *Cache) {
 func evictAll(c *Cache) {
 	for _, s := range c.shards {
 		s.mu.Lock()
-		for number := s.policy.Victim(); number != 0; number = s.policy.Victim() {
-			s.evict(number)
+		for s.policy.Len() > 0 {
+			if number := s.policy.Victim(); number != 0 {
+				s.evict(number)
+			}
 		}
 		s.mu.Unlock()
 	}

@@ -36,6 +36,9 @@
 //	I5  The bytes of L1 (headers, keys, labels, values, index) are reserved before an
 //	    entry is inserted and never exceed Config.L1BytesMax.
 //	I6  No lock is held across compression or disk I/O. A hit takes a shard's lock shared.
+//	    What is done to many entries, or to much memory, takes a shard's lock for some
+//	    tens of microseconds at a time; only a block holds its shards for as long as it
+//	    has keys.
 //	I7  A block is published with the shards of all its keys locked, in order of number;
 //	    with all shards locked if it has invalidations, whose fences then hide what they
 //	    cover in L1 too (masks) until it is removed. Every read passes a shard's lock after

@@ -1,6 +1,10 @@
 package cache
 
-import "pgcache/cache/arena"
+import (
+	"context"
+
+	"pgcache/cache/arena"
+)
 
 // Bridge for tests outside the package, which may import the real tier.
 
@@ -16,10 +20,9 @@ func (c *Cache) EvictSome(n int) {
 		s.mu.Lock()
 		for range n {
 			number := s.policy.Victim()
-			if number == 0 {
-				break
+			if number != 0 {
+				s.evict(number)
 			}
-			s.evict(number)
 		}
 		s.mu.Unlock()
 	}
@@ -27,5 +30,8 @@ func (c *Cache) EvictSome(n int) {
 
 // Abandon stops the cache's goroutines without writing anything, as a crash would.
 func (c *Cache) Abandon() { c.abandon() }
+
+// Settle waits until the tier has everything.
+func (c *Cache) Settle(ctx context.Context) error { return c.drain(ctx) }
 
 var Validate = validate

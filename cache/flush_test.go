@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // countingTier counts what a flush could cost, and holds namespace writes back.
@@ -102,53 +101,4 @@ func TestFlushOfOneNamespaceDoesNotHoldUpAnother(t *testing.T) {
 	must(c.InvalidateTags(background, []byte("b"), []string{"t"}))
 	close(tier.hold)
 	<-done
-}
-
-// BenchmarkGetDuringAFlush flushes a namespace of a million entries while another is read,
-// and reports the longest read before and during it.
-func BenchmarkGetDuringAFlush(b *testing.B) {
-	for b.Loop() {
-		b.StopTimer()
-		c, err := Open(Config{L1BytesMax: 512 << 20, Tier: newMemTier(), WriteWait: time.Minute})
-		if err != nil {
-			b.Fatal(err)
-		}
-		for i := range 1_000_000 {
-			put(b, c, "a", fmt.Sprint(i), "value")
-		}
-		put(b, c, "b", "k", "v")
-		settle(b, c)
-		longest := func(during func()) (most time.Duration) {
-			done := make(chan struct{})
-			go func() { during(); close(done) }()
-			for isMore := true; isMore; {
-				select {
-				case <-done:
-					isMore = false
-				default:
-				}
-				start := time.Now()
-				get(b, c, "b", "k")
-				most = max(most, time.Since(start))
-			}
-			return most
-		}
-		quiet := longest(func() { <-time.After(time.Second) })
-		b.StartTimer()
-		flush := longest(func() {
-			if _, _, err := c.FlushNamespace(background, []byte("a")); err != nil {
-				b.Error(err)
-			}
-			for c.Stats().L1Entries > 1 { // until its memory is reclaimed, too
-				<-time.After(time.Millisecond)
-			}
-		})
-		b.StopTimer()
-		b.ReportMetric(float64(quiet.Microseconds()), "longest-before-us")
-		b.ReportMetric(float64(flush.Microseconds()), "longest-during-us")
-		if err := c.Close(background); err != nil {
-			b.Fatal(err)
-		}
-		b.StartTimer()
-	}
 }

@@ -250,7 +250,7 @@ func (c *Cache) writeTier(ctx context.Context, ops []TierOp, sync bool) error {
 func (s *shard) claim(hash uint64) (flushing, TierOp, bool) {
 	c := s.cache
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	number := s.lookup(hash)
 	if number == 0 {
 		return flushing{}, TierOp{}, false
@@ -299,7 +299,7 @@ func (s *shard) claim(hash uint64) (flushing, TierOp, bool) {
 func (x *flushing) settle(op *TierOp, err error) {
 	s := x.shard
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	defer s.unpinLocked(x.chunk, x.ref)
 	delete(s.inHand, x.hash)
 	if err != nil {

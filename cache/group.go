@@ -286,7 +286,7 @@ func (g *group) settleGenerations(err error) {
 func (m *groupMember) settle(g *group, op *TierOp, err error, isOver bool) {
 	s := m.shard
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	number := s.lookup(m.hash)
 	isCurrent := number != 0 && s.entryOf(number).header().seq == m.seq && s.slot(number).flags&slotDirty != 0
 	if err != nil {

@@ -5,12 +5,13 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 )
 
 // Bounds of one step of an invalidation.
 const (
-	invalidateSlotsPerLock = 256
+	invalidateSlotsPerLock = 64
 	invalidateOpsPerWrite  = 256
 )
 
@@ -250,6 +251,7 @@ func (in *invalidation) sweepL1(ctx context.Context) error {
 				return err
 			}
 			slots = slots[n:]
+			runtime.Gosched() // readers come first
 		}
 	}
 	for _, w := range waiters {
@@ -261,22 +263,20 @@ func (in *invalidation) sweepL1(ctx context.Context) error {
 }
 
 func (in *invalidation) slotsWithLabels(s *shard, slots []covered) []covered {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
 	for _, label := range in.fence.labels {
-		s.labels.visit(labelHash(s.cache.seed, label.Namespace, label.Kind, []byte(label.Text)), func(number uint32) {
+		s.visitLabel(labelHash(s.cache.seed, label.Namespace, label.Kind, []byte(label.Text)), func(number uint32) {
 			slots = in.appendCovered(s, slots, number)
 		})
 	}
 	return slots
 }
 
-// slotsWithPrefix looks at every slot of the shard, a bounded number for each lock.
+// slotsWithPrefix looks at every slot of the shard, looksPerLock at a time.
 func (in *invalidation) slotsWithPrefix(s *shard, slots []covered) []covered {
-	for start, total := 1, 2; start < total; start += invalidateSlotsPerLock {
+	for start, total := 1, 2; start < total; start += looksPerLock {
 		s.mu.RLock()
 		total = int(s.given)
-		for number := start; number < min(start+invalidateSlotsPerLock, total); number++ {
+		for number := start; number < min(start+looksPerLock, total); number++ {
 			if s.slot(uint32(number)).ref != 0 {
 				slots = in.appendCovered(s, slots, uint32(number))
 			}
@@ -302,8 +302,10 @@ func (in *invalidation) appendCovered(s *shard, slots []covered, number uint32) 
 
 // removeSlots removes those of slots that still hold the same entries.
 func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushWaiter) ([]*flushWaiter, error) {
+	hashes := make([]uint64, 0, invalidateSlotsPerLock)
+	defer func() { in.see(hashes) }()
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	for _, x := range slots {
 		if s.slot(x.slot).ref == 0 {
 			continue
@@ -317,7 +319,7 @@ func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushW
 		if e.stateAt(s.cache.clock.ms()) != Dead && s.cache.generation(header.namespace) != nil {
 			in.count++
 		}
-		in.seen[hash] = struct{}{}
+		hashes = append(hashes, hash)
 		s.revokeLease(hash)
 		if s.slot(x.slot).flags&slotDirty == 0 {
 			// The tier's record, if any, is the same and covered too.
@@ -333,8 +335,17 @@ func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushW
 			waiters = append(waiters, w)
 		}
 	}
-	s.compact()
 	return waiters, nil
+}
+
+// see notes keys that are counted.
+func (in *invalidation) see(hashes []uint64) {
+	if in.cache.config.Tier == nil {
+		return // nothing else will ask
+	}
+	for _, hash := range hashes {
+		in.seen[hash] = struct{}{}
+	}
 }
 
 // removeFromTier deletes the records of covered keys. That need not be durable: the

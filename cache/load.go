@@ -27,7 +27,8 @@ type Load struct {
 	last   *group
 	isOver bool
 
-	rejected atomic.Bool // the tier did not store some entry
+	rejected  atomic.Bool // the tier did not store some entry
+	isAborted atomic.Bool
 }
 
 // seqRange is first..last.
@@ -169,6 +170,7 @@ func (l *Load) Abort() {
 // fails, the entries stay hidden until the next start.
 func (l *Load) remove(ctx context.Context) {
 	c := l.cache
+	l.isAborted.Store(true)
 	if err := l.wait(ctx); err != nil && !errors.Is(err, ErrTierFull) {
 		return
 	}

@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -232,7 +231,7 @@ func (s *shard) readOnceAtATime(ctx context.Context, hash uint64, gen *generatio
 	up := s.cache.fences.snapshot()
 	f.ok, f.err = tier.Get(ctx, gen.id, key, true, r)
 	f.r = *r
-	if f.ok && (s.cache.fences.covers(r) || slices.ContainsFunc(up, func(x *fence) bool { return x.covers(r) })) {
+	if f.ok && (s.cache.fences.covers(r) || up.covers(r)) {
 		f.ok = false
 	}
 	return f.ok, false, f.err

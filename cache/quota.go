@@ -11,7 +11,7 @@ import "math"
 const (
 	// quotaLooksPerLock bounds how many slots are looked at under one lock: the walk reads
 	// little but the slots, which lie together.
-	quotaLooksPerLock = 2048
+	quotaLooksPerLock = 512
 	// quotaSamples is how many of the namespace's entries one victim is chosen from.
 	quotaSamples = 8
 	// sparesPerLock bounds how many protected entries one lock passes over.
@@ -82,7 +82,7 @@ func (c *Cache) makeQuotaRoom(gen *generation, bytes int64, home *shard) bool {
 // no more than goal bytes. It returns how many slots it looked at, and how many there are.
 func (s *shard) evictOf(gen *generation, goal int64) (looked, total uint32) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	tag := namespaceTag(gen.id)
 	var found [quotaSamples]uint32
 	n := 0
@@ -106,7 +106,6 @@ func (s *shard) evictOf(gen *generation, goal int64) (looked, total uint32) {
 		victim := s.oldest(found[:n])
 		s.evict(victim)
 	}
-	s.compact()
 	return looked, total
 }
 

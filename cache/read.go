@@ -3,7 +3,6 @@ package cache
 import (
 	"bytes"
 	"context"
-	"slices"
 
 	"pgcache/cache/arena"
 )
@@ -170,7 +169,7 @@ func (c *Cache) readBy(gen *generation, r *Record, h *Hit, withValue bool, get f
 	if !ok || gen.ended.Load() {
 		return false, false, nil
 	}
-	if c.fences.covers(r) || slices.ContainsFunc(up, func(f *fence) bool { return f.covers(r) }) {
+	if c.fences.covers(r) || up.covers(r) {
 		return false, true, nil
 	}
 	nowMs := c.clock.ms()
@@ -196,19 +195,26 @@ func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mar
 		c.release(size)
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lookup(hash) != 0 || s.closed || !s.holds(m, hash, gen) {
-		c.release(size)
-		return
-	}
-	ref, err := s.arena.Alloc(entryBytes(len(r.Key), len(r.Attrs), len(r.Value)))
+	length := entryBytes(len(r.Key), len(r.Attrs), len(r.Value))
+	ref, e, err := s.allocate(length)
 	if err != nil {
 		c.release(size)
 		return
 	}
-	e := entry(s.arena.Data(ref))
-	e.fill(gen.id, r.Key, r.Attrs, r.Value)
+	defer s.leave()
+	if length > copyUnderLockBytesMax {
+		s.mu.Unlock() // the chunk is ours alone until it is published
+		e.fill(gen.id, r.Key, r.Attrs, r.Value)
+		s.mu.Lock()
+	}
+	if s.lookup(hash) != 0 || s.closed || !s.holds(m, hash, gen) {
+		s.arena.Drop(ref)
+		c.release(size)
+		return
+	}
+	if length <= copyUnderLockBytesMax {
+		e.fill(gen.id, r.Key, r.Attrs, r.Value)
+	}
 	header := e.header()
 	header.seq = r.Seq
 	header.lastAccessMs.Store(nowMs)
@@ -221,7 +227,6 @@ func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mar
 		h.lastAccess = lastAccess
 	}
 	c.counters.promotions.Add(1)
-	s.compact()
 }
 
 // Peek reads a key without its value (h.HasValue may be false) and is not an access: it

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"math"
+	"runtime"
 	"time"
 )
 
@@ -15,7 +16,7 @@ const (
 	// makeUpPeriods is in how many periods failed invalidations are tried again.
 	makeUpPeriods = 10
 	// reapSlotsPerLock bounds how long a shard's lock is held: some tens of microseconds.
-	reapSlotsPerLock = 128
+	reapSlotsPerLock = 64
 )
 
 type reaper struct {
@@ -43,6 +44,7 @@ func (r *reaper) run(ctx context.Context, c *Cache) {
 		case <-ticker.C:
 			for _, s := range c.shards {
 				for ctx.Err() == nil && s.expire(reapSlotsPerLock, func(NamespaceID, SweepCount) {}) == 0 {
+					runtime.Gosched()
 				}
 			}
 		}
@@ -57,7 +59,7 @@ func (r *reaper) run(ctx context.Context, c *Cache) {
 // each slot it looks at.
 func (s *shard) expire(looks int, report func(NamespaceID, SweepCount)) int {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	c := s.cache
 	nowMs := c.clock.ms()
 	left := s.wheel.Advance(nowMs, looks, func(number uint32) int64 {
@@ -72,7 +74,6 @@ func (s *shard) expire(looks int, report func(NamespaceID, SweepCount)) int {
 		s.remove(number)
 		return 0
 	})
-	s.compact()
 	return left
 }
 
@@ -103,8 +104,8 @@ func (s *shard) reapEnded(ctx context.Context) {
 		for number := start; number < min(start+reapSlotsPerLock, total); number++ {
 			s.reapSlot(number)
 		}
-		s.compact()
-		s.mu.Unlock()
+		s.leave()
+		runtime.Gosched() // readers come first
 	}
 }
 

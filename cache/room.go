@@ -76,8 +76,7 @@ func (c *Cache) evict() bool {
 		}
 		s.mu.Lock()
 		spared := s.evictSome(sparing)
-		s.compact()
-		s.mu.Unlock()
+		s.leave()
 		if spared > 0 {
 			sparing = min(sparing, s.evictable.Load()) - spared // one turn of the queue
 		}

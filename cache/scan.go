@@ -33,11 +33,10 @@ type ScanRange struct {
 
 // Bounds of what a scan reads ahead.
 const (
-	scanRowsFirst    = 32
-	scanRowsMax      = 512
-	scanChunkBytes   = 256 << 10
-	scanKeysSpare    = 1024 // keys collected beyond twice the limit before the surplus is dropped
-	scanSlotsPerLock = 256  // slots looked at under one lock
+	scanRowsFirst  = 32
+	scanRowsMax    = 512
+	scanChunkBytes = 256 << 10
+	scanKeysSpare  = 1024 // keys collected beyond twice the limit before the surplus is dropped
 )
 
 // Scan visits the live entries of a range in the order of namespace and key, by bytes.
@@ -72,7 +71,7 @@ type scanChunk struct {
 	at           int
 	text         []byte // of rows; never reused, because Hits alias it
 	lower, upper []byte // what is left to read
-	fences       []*fence
+	up           raised
 	rowsMax      int
 	isOpen       bool // lower and upper are those of the generation at s.at
 	isLast       bool // nothing is left to read
@@ -241,7 +240,7 @@ func (s *Scan) read(ctx context.Context, row *scanRow, h *Hit) (bool, error) {
 		return live, err
 	}
 	r := &row.record
-	if c.fences.covers(r) || slices.ContainsFunc(s.chunk.fences, func(f *fence) bool { return f.covers(r) }) {
+	if c.fences.covers(r) || s.chunk.up.covers(r) {
 		return false, nil
 	}
 	nowMs := c.clock.ms()
@@ -332,7 +331,7 @@ func (s *Scan) fill(ctx context.Context) error {
 	}
 	k.rowsMax = min(max(k.rowsMax*4, scanRowsFirst), scanRowsMax)
 	k.rows, k.at, k.text, k.isLast, k.isOld = k.rows[:0], 0, nil, true, false
-	k.fences = s.cache.fences.snapshot()
+	k.up = s.cache.fences.snapshot()
 	gen := s.gens[s.at]
 	err := s.snapshot.Scan(ctx, gen.id, k.lower, k.upper, s.r.Descending, func(r *Record) bool {
 		k.add(r)

@@ -105,14 +105,14 @@ func (s *Scan) collectMore(ctx context.Context) error {
 
 func (s *Scan) collectShard(ctx context.Context, shard *shard, flags slotFlags, after *scanPoint) error {
 	nowMs := s.cache.clock.ms()
-	for start, total := 1, 2; start < total; start += scanSlotsPerLock {
+	for start, total := 1, 2; start < total; start += looksPerLock {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		var err error
 		shard.mu.RLock()
 		total = int(shard.given)
-		for number := start; number < min(start+scanSlotsPerLock, total) && err == nil; number++ {
+		for number := start; number < min(start+looksPerLock, total) && err == nil; number++ {
 			if sl := shard.slot(uint32(number)); sl.ref != 0 && (flags == 0 || sl.flags&flags != 0) {
 				err = s.collect(shard.entryOf(uint32(number)), nowMs, after)
 			}
@@ -204,9 +204,7 @@ func (s *Scan) labelNamespaces() []NamespaceID {
 
 func (s *Scan) collectLabel(shard *shard, namespace NamespaceID, text string, nowMs int64) error {
 	var err error
-	shard.mu.RLock()
-	defer shard.mu.RUnlock()
-	shard.labels.visit(labelHash(s.cache.seed, namespace, s.r.Kind, []byte(text)), func(number uint32) {
+	shard.visitLabel(labelHash(s.cache.seed, namespace, s.r.Kind, []byte(text)), func(number uint32) {
 		if e := shard.entryOf(number); err == nil && e.attrs().HasLabel(s.r.Kind, text) {
 			err = s.collect(e, nowMs, nil)
 		}

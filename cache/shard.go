@@ -223,17 +223,41 @@ func (s *shard) unpin(chunk *arena.Chunk, ref arena.Ref) {
 	s.mu.Lock()
 	size := int64(s.arena.SizeOf(ref))
 	s.arena.Reclaim(ref)
-	s.mu.Unlock()
+	s.leave()
 	s.cache.release(size)
 }
 
-// compact evacuates at most one segment, when memory is wasted. REQUIRES: s.mu held.
-func (s *shard) compact() {
+// Steps of an evacuation, each under a lock of its own, that one operation makes when
+// memory is wasted, and when more of it is than there should be.
+const (
+	tidySteps     = 2
+	tidyStepsMost = 16
+)
+
+// leave unlocks the shard at the end of what may have freed memory, and then does what
+// takes too long to be done under one lock: it gives memory back to the system, and empties
+// sparse segments step by step. REQUIRES: s.mu held, and no other shard's.
+func (s *shard) leave() {
+	steps := tidySteps
+	if s.arena.Wasteful() {
+		steps = tidyStepsMost
+	}
+	for ; steps > 0 && s.compact(); steps-- {
+		s.mu.Unlock()
+		s.mu.Lock() // those who waited came first
+	}
+	s.mu.Unlock()
+	s.cache.pool.Trim()
+}
+
+// compact does a step of evacuating a segment, when memory is wasted, and reports whether
+// it did. REQUIRES: s.mu held.
+func (s *shard) compact() bool {
 	if !s.arena.Wasted() {
-		return
+		return false
 	}
 	live := s.arena.LiveBytes()
-	s.arena.Evacuate(
+	isMore := s.arena.Evacuate(
 		func(ref arena.Ref) bool {
 			number := entry(s.arena.Data(ref)).header().slot
 			return number != 0 && s.slot(number).ref == ref
@@ -245,6 +269,21 @@ func (s *shard) compact() {
 		})
 	// Copies of chunks that readers still pin come on top, until they are unpinned.
 	s.cache.used.Add(s.arena.LiveBytes() - live)
+	return isMore
+}
+
+// looksPerLock bounds how many slots are looked at under one lock: some tens of microseconds.
+const looksPerLock = 256
+
+// visitLabel calls yield, with the lock held, with each slot under the hash of a label. Of
+// an entry that is replaced meanwhile it finds the old one, the new one or both.
+func (s *shard) visitLabel(hash uint64, yield func(slot uint32)) {
+	walk := labelWalk{hash: hash}
+	for isMore := true; isMore; {
+		s.mu.Lock() // the walk leaves bookmarks
+		isMore = s.labels.visit(&walk, looksPerLock, yield)
+		s.mu.Unlock()
+	}
 }
 
 // flushWaiter waits until a key's newest write is in the tier, and durable if synced.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -70,7 +71,7 @@ func validate(t testing.TB, c *Cache) {
 			labels := map[string]int{}
 			for kind, text := range e.attrs().Labels() {
 				want := fmt.Sprint(kind, text)
-				s.labels.visit(labelHash(c.seed, header.namespace, kind, text), func(other uint32) {
+				s.labels.visit(&labelWalk{hash: labelHash(c.seed, header.namespace, kind, text)}, math.MaxInt, func(other uint32) {
 					if other == number {
 						labels[want]++
 					}
@@ -101,13 +102,13 @@ func validate(t testing.TB, c *Cache) {
 		}
 		nodes := 0
 		for hash := range s.labels.heads {
-			s.labels.visit(hash, func(uint32) { nodes++ })
+			s.labels.visit(&labelWalk{hash: hash}, math.MaxInt, func(uint32) { nodes++ })
 		}
-		for n := s.labels.free; n != 0; n = s.labels.nodes[n].next {
+		for n := s.labels.free; n != 0; n = s.labels.nodes.At(n).next {
 			nodes++
 		}
-		if nodes != len(s.labels.nodes)-1 {
-			t.Errorf("shard %d: %d of %d label nodes found", s.number, nodes, len(s.labels.nodes)-1)
+		if nodes != int(s.labels.given)-1 {
+			t.Errorf("shard %d: %d of %d label nodes found", s.number, nodes, s.labels.given-1)
 		}
 	}
 	for what, x := range map[string][2]int64{

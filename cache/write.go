@@ -278,7 +278,7 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 		c.release(size)
 		return nil, err
 	}
-	defer s.mu.Unlock()
+	defer s.leave()
 	if length > copyUnderLockBytesMax {
 		s.mu.Unlock() // the chunk is ours alone until it is published
 		e.fill(gen.id, key, made.attrs, made.value)
@@ -314,7 +314,6 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 		waiter = s.waiter(hash, DurabilityAlways)
 		waiter.stored = true
 	}
-	s.compact()
 	return waiter, nil
 }
 
@@ -361,20 +360,29 @@ func (s *shard) aloneFlag(hash uint64, namespace NamespaceID, key []byte, was be
 
 // allocate locks the shard and makes an unpublished chunk; on error the shard is unlocked.
 func (s *shard) allocate(length int) (arena.Ref, entry, error) {
+	pages, err := s.arena.Prepare(length)
+	if err != nil {
+		return 0, nil, s.noMemory(err)
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
+		s.arena.Discard(pages)
 		return 0, nil, ErrClosed
 	}
-	ref, err := s.arena.Alloc(length)
+	ref, err := s.arena.AllocIn(pages, length)
 	if err != nil {
 		s.mu.Unlock()
-		s.cache.logger.Error("cannot get memory for an entry", "error", err)
-		return 0, nil, ErrNoRoom
+		return 0, nil, s.noMemory(err)
 	}
 	e := entry(s.arena.Data(ref))
 	e.header().slot = 0
 	return ref, e, nil
+}
+
+func (s *shard) noMemory(err error) error {
+	s.cache.logger.Error("cannot get memory for an entry", "error", err)
+	return ErrNoRoom
 }
 
 // write publishes a new entry or tombstone, which has its sequence, and hands it to the
@@ -413,7 +421,7 @@ func (c *Cache) removeKey(ctx context.Context, gen *generation, key []byte, was 
 		return errChanged
 	}
 	waiter, err := s.bury(hash, gen.id, key, was.mayKnow, c.durability(ctx))
-	s.mu.Unlock()
+	s.leave()
 	if err != nil {
 		return err
 	}

@@ -63,8 +63,10 @@ type Arena struct {
 	vacant    []int     // numbers without memory
 	head      int       // the segment being filled; 0: none
 	dedicated int       // chunks above this size get a mapping of their own
+	clearing  clearing
 	live      int64
 	resident  int64
+	rounding  int64 // the part of resident by which mappings of their own exceed their chunks
 }
 
 type segment struct {
@@ -87,15 +89,42 @@ func (a *Arena) LiveBytes() int64 { return a.live }
 // ResidentBytes is the memory the arena holds.
 func (a *Arena) ResidentBytes() int64 { return a.resident }
 
+// Pages is memory that a caller got for a large chunk before it took the lock, as the
+// system takes its time to hand it out.
+type Pages []byte
+
+// Prepare gets the memory of a chunk for n bytes, if it is large enough to have one of its
+// own. It needs no lock. What Alloc is not given goes back by Discard.
+func (a *Arena) Prepare(n int) (Pages, error) {
+	if Size(n) <= a.dedicated {
+		return nil, nil
+	}
+	return a.pool.pages(Size(n), true)
+}
+
+// Discard gives back what Prepare got. It needs no lock.
+func (a *Arena) Discard(p Pages) {
+	if p != nil {
+		a.pool.unmap(p)
+	}
+}
+
 // Alloc makes a chunk for n bytes, whose content is undefined, with one reference.
 func (a *Arena) Alloc(n int) (Ref, error) {
+	pages, err := a.Prepare(n)
+	if err != nil {
+		return 0, err
+	}
+	return a.AllocIn(pages, n)
+}
+
+// AllocIn is Alloc with the memory that Prepare(n) got, which is the arena's from then on.
+// Only without such memory does it return an error.
+func (a *Arena) AllocIn(pages Pages, n int) (Ref, error) {
 	size := Size(n)
-	if size > a.dedicated {
-		data, err := a.pool.pages(size, true)
-		if err != nil {
-			return 0, err
-		}
-		return a.place(a.add(segment{data: data, own: true}), size), nil
+	if pages != nil {
+		a.rounding += int64(len(pages) - size)
+		return a.place(a.add(segment{data: pages, own: true}), size), nil
 	}
 	if a.head == 0 || len(a.segments[a.head].data)-a.segments[a.head].used < size {
 		data, err := a.pool.segment()
@@ -182,44 +211,82 @@ func (a *Arena) releaseIfEmpty(number int) {
 		s.used = 0
 		return
 	}
+	if number == a.clearing.segment {
+		a.clearing = clearing{}
+	}
+	if s.own {
+		a.rounding -= int64(len(s.data) - s.used)
+	}
 	a.resident -= int64(len(s.data))
 	a.pool.put(s.data)
 	*s = segment{}
 	a.vacant = append(a.vacant, number)
 }
 
+// waste is what is held without need.
+func (a *Arena) waste() int64 { return a.resident - a.live - a.rounding }
+
 // Wasted reports that an evacuation is due: more than an eighth of the chunks' bytes, and
 // more than two segments, are held without need.
 func (a *Arena) Wasted() bool {
-	waste := a.resident - a.live
+	waste := a.waste()
 	return waste > a.live/8 && waste > 2*int64(a.pool.segmentBytes)
 }
 
-// Evacuate empties the segment with the fewest live bytes, if it is at most 7/8 full,
-// and reports whether there was one. owned says whether a chunk with references is still
-// its owner's (else only readers pin it, and it stays until they are done); such a chunk
-// is copied, moved records its new place, and the owner's reference to the old is dropped.
+// Bounds of one step of an evacuation, which its owner's lock is held for: some tens of
+// microseconds.
+const (
+	stepChunksMax = 512      // looked at
+	stepMovesMax  = 96       // copied
+	stepBytesMax  = 64 << 10 // copied, but for the last chunk
+)
+
+// clearing is how far the evacuation of a segment has come; zero: none is under way.
+type clearing struct{ segment, offset int }
+
+// Wasteful reports that evacuations do not keep up: twice as much is held without need.
+func (a *Arena) Wasteful() bool {
+	return a.waste() > a.live/4+4*int64(a.pool.segmentBytes)
+}
+
+// Evacuate does one step of emptying the segment that has the fewest live bytes, if it is
+// at most 7/8 full, and reports whether there was one to do. owned says whether a chunk
+// with references is still its owner's (else only readers pin it, and it stays until they
+// are done); such a chunk is copied, moved records its new place, and the owner's reference
+// to the old is dropped.
 func (a *Arena) Evacuate(owned func(Ref) bool, moved func(old, new Ref)) bool {
-	number := a.sparsest()
-	if number == 0 {
-		return false
+	if a.clearing.segment == 0 {
+		number := a.sparsest()
+		if number == 0 {
+			return false
+		}
+		a.segments[number].evacuated = true
+		a.clearing = clearing{number, Overhead}
 	}
-	a.segments[number].evacuated = true
+	number := a.clearing.segment
 	used := a.segments[number].used
-	for offset := Overhead; offset < used && a.segments[number].live > 0; {
-		old := makeRef(number, offset)
+	for looks, moves, copied := 0, 0, 0; looks < stepChunksMax && moves < stepMovesMax && copied < stepBytesMax; looks++ {
+		if a.clearing.offset >= used {
+			a.clearing = clearing{} // what is left is pinned
+			break
+		}
+		old := makeRef(number, a.clearing.offset)
 		c := a.chunk(old)
-		offset += int(c.size)
+		size := int(c.size)
+		a.clearing.offset += size
 		if c.refs.Load() == 0 || !owned(old) {
 			continue
 		}
-		place, err := a.Alloc(int(c.size) - Overhead)
+		place, err := a.Alloc(size - Overhead)
 		if err != nil {
 			return false
 		}
 		copy(a.Data(place), a.Data(old))
 		moved(old, place)
-		a.Drop(old) // the segment itself is gone after the last one
+		moves, copied = moves+1, copied+size
+		if a.Drop(old); a.clearing.segment == 0 {
+			break // that was the last one, and the segment is gone
+		}
 	}
 	return true
 }

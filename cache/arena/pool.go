@@ -18,8 +18,10 @@ type Pool struct {
 
 	mu struct {
 		sync.Mutex
-		free [][]byte
+		free   [][]byte
+		doomed [][]byte // to be given back to the system
 	}
+	doomed atomic.Int32 // len(mu.doomed)
 }
 
 // Source maps and unmaps memory; sizes are multiples of the page size.
@@ -84,18 +86,33 @@ func (p *Pool) pages(size int, isWhole bool) ([]byte, error) {
 	return data, nil
 }
 
-// put takes back memory of segment or pages.
+// put takes back memory of segment or pages. What goes back to the system waits for Trim:
+// the caller holds a shard's lock, and the system takes its time.
 func (p *Pool) put(data []byte) {
-	if len(data) == p.segmentBytes {
-		p.mu.Lock()
-		if len(p.mu.free) < p.freeMax {
-			p.mu.free = append(p.mu.free, data)
-			p.mu.Unlock()
-			return
-		}
-		p.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(data) == p.segmentBytes && len(p.mu.free) < p.freeMax {
+		p.mu.free = append(p.mu.free, data)
+		return
 	}
-	p.unmap(data)
+	p.mu.doomed = append(p.mu.doomed, data)
+	p.doomed.Store(int32(len(p.mu.doomed)))
+}
+
+// Trim gives memory that is not needed back to the system. It is to be called, without a
+// lock, after whatever may have freed chunks.
+func (p *Pool) Trim() {
+	if p.doomed.Load() == 0 {
+		return
+	}
+	p.mu.Lock()
+	doomed := p.mu.doomed
+	p.mu.doomed = nil
+	p.doomed.Store(0)
+	p.mu.Unlock()
+	for _, data := range doomed {
+		p.unmap(data)
+	}
 }
 
 func (p *Pool) unmap(data []byte) {
@@ -116,4 +133,5 @@ func (p *Pool) Close() {
 	for _, data := range free {
 		p.unmap(data)
 	}
+	p.Trim()
 }

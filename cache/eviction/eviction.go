@@ -8,8 +8,9 @@
 // Invariants:
 //
 //	E1  A slot is queued at most once, between Insert and the Remove or Victim that ends it.
-//	E2  Victim terminates: it passes over a slot at most once for each access it has seen,
-//	    and PassesMax times for its priority. Its cost does not grow with Len otherwise.
+//	E2  Victim passes over a slot at most once for each access it has seen, and PassesMax
+//	    times for its priority, and over no more than passesPerCall at a time: what it costs
+//	    does not grow with Len.
 //	E3  No call allocates once as many slots have been queued as are now, but for a history
 //	    that changes its size.
 //
@@ -28,7 +29,8 @@ type Policy interface {
 	Access(slot uint32)
 	// Remove takes a slot out of the queue; nothing happens if it is not queued.
 	Remove(slot uint32)
-	// Victim takes the slot to evict next out of the queue; 0 if none is queued.
+	// Victim takes the slot to evict next out of the queue; 0 if none is queued, or if it has
+	// passed over so many that the caller should let go of the lock before it calls again.
 	Victim() uint32
 	// Len is the number of queued slots.
 	Len() int
@@ -51,6 +53,9 @@ type Entry struct {
 
 // PriorityDefault is the priority of entries written without one.
 const PriorityDefault = 128
+
+// passesPerCall bounds how long one call of Victim takes: some microseconds.
+const passesPerCall = 128
 
 // NodeBytesMax is the most memory a policy takes for each slot number in use, besides its
 // history.

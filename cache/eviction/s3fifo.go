@@ -186,7 +186,7 @@ func (s *S3FIFO) pushMain(slot uint32, node *s3node) {
 }
 
 func (s *S3FIFO) Victim() uint32 {
-	for {
+	for range passesPerCall {
 		isSmall := s.bytes[small]*100 < smallSharePct*(s.bytes[small]+s.bytes[mainly])
 		slot := s.nodes.At(0).newer // the oldest of the small queue
 		switch {
@@ -209,6 +209,7 @@ func (s *S3FIFO) Victim() uint32 {
 		node.state = uint32(state) & (s3use - 1) &^ 3 // its uses are counted from here
 		s.pushMain(slot, node)
 	}
+	return 0
 }
 
 // sample is the slot of the main queue with the lowest score among some.

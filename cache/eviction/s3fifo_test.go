@@ -117,7 +117,7 @@ func TestS3FIFOAtRandom(t *testing.T) {
 				s.Remove(slot)
 				delete(in, slot)
 			case op < 9:
-				v := s.Victim()
+				v := victim(s)
 				if _, ok := in[v]; ok != (len(in) > 0) {
 					t.Fatalf("seed %d: victim %d of %d", seed, v, len(in))
 				}
@@ -150,7 +150,7 @@ func TestPrioritiesCount(t *testing.T) {
 				continue
 			}
 			if p.Len() == kept {
-				delete(in, p.Victim())
+				delete(in, victim(p))
 			}
 			p.Insert(slot, entryFor(slot, of(slot), 100))
 			in[slot] = true
@@ -214,5 +214,38 @@ func TestPolicyNames(t *testing.T) {
 	}
 	if New("lru", nil, 1) != nil {
 		t.Error("a policy that does not exist")
+	}
+}
+
+// victim calls Victim until it has chosen.
+func victim(p Policy) uint32 {
+	for p.Len() > 0 {
+		if slot := p.Victim(); slot != 0 {
+			return slot
+		}
+	}
+	return 0
+}
+
+// TestVictimPassesOverFewAtATime: entries that were all used are passed over in steps, and
+// none is lost or chosen twice.
+func TestVictimPassesOverFewAtATime(t *testing.T) {
+	for _, name := range []string{SieveName, S3FIFOName} {
+		p := New(name, func(slot uint32) uint32 { return slot * 7919 }, 1)
+		const n = 10 * passesPerCall
+		for slot := uint32(1); slot <= n; slot++ {
+			p.Insert(slot, entryFor(slot, PriorityDefault, 100))
+			p.Access(slot)
+		}
+		if v := p.Victim(); v != 0 {
+			t.Errorf("%s: slot %d at once, though all were used", name, v)
+		}
+		left := map[uint32]bool{}
+		for _, slot := range drain(p) {
+			left[slot] = true
+		}
+		if len(left) != n {
+			t.Errorf("%s: %d of %d slots evicted", name, len(left), n)
+		}
 	}
 }

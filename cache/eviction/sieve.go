@@ -100,7 +100,7 @@ func (s *Sieve) Victim() uint32 {
 	if s.count == 0 {
 		return 0
 	}
-	for {
+	for range passesPerCall {
 		if s.hand == 0 {
 			s.hand = s.nodes.At(0).newer
 		}
@@ -119,4 +119,5 @@ func (s *Sieve) Victim() uint32 {
 		}
 		s.hand = node.newer
 	}
+	return 0
 }

@@ -105,7 +105,11 @@ func (c *policyCache) Request(key uint32, bytes int64) bool {
 		return false
 	}
 	for c.used+bytes > c.capacity {
-		victim := c.policy.Victim() - 1
+		slot := c.policy.Victim()
+		if slot == 0 {
+			continue // it passed over many
+		}
+		victim := slot - 1
 		c.used -= c.held[victim]
 		c.held[victim] = 0
 	}
