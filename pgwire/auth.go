@@ -88,7 +88,7 @@ func (c *conn) askSASL(kind uint32, data []byte) ([]byte, error) {
 		return nil, errClosed
 	}
 	c.reply.release()
-	return c.reader.saslResponse()
+	return c.reader.saslResponse(c.server.limits.LoginMessageBytes)
 }
 
 // scramError is what the client is told of a login that failed.
@@ -118,8 +118,8 @@ func (c *conn) scramError(err error, accounts *Accounts, user string) error {
 }
 
 // saslResponse reads a SASLInitialResponse or SASLResponse and returns its body. The only
-// message that may come is that one, and it is short.
-func (r *frameReader) saslResponse() ([]byte, error) {
+// message that may come is that one, with a length word of at most bytesMax.
+func (r *frameReader) saslResponse(bytesMax int) ([]byte, error) {
 	if err := r.need(5); err != nil {
 		return nil, err
 	}
@@ -127,7 +127,7 @@ func (r *frameReader) saslResponse() ([]byte, error) {
 		return nil, fatalf(CodeProtocolViolation, "expected SASL response, got message type %d", kind)
 	}
 	length := binary.BigEndian.Uint32(r.block[r.start+1:])
-	if length < 4 || length > 4+saslMessageBytesMax {
+	if length < 4 || length >= uint32(bytesMax) { // its type is a byte more
 		return nil, errBadLength
 	}
 	if err := r.need(1 + int(length)); err != nil {

@@ -81,7 +81,7 @@ func newConn(s *Server, socket net.Conn, access Access) *conn {
 	c := &conn{server: s, socket: socket, transport: socket, access: access}
 	c.reader = newFrameReader(socket, s.pool, s.limits.MessageBytes)
 	c.reader.timedOut = c.timedOut
-	c.reply = Reply{writer: socket, deadlines: socket, timeout: s.limits.Write, pool: s.pool}
+	c.reply = Reply{writer: socket, deadlines: socket, timeout: s.limits.Write, pool: s.pool, flushBytes: s.limits.ReplyBytes}
 	c.reply.copySource = copySource{c}
 	c.reply.onError = func(error) { c.statement.cancel(errClientGone) }
 	c.statement.values = s.baseContext

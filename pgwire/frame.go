@@ -132,7 +132,7 @@ func (r *frameReader) next(skip bool) (frame, error) {
 		return f, errBadLength
 	}
 	body := int(length) - 4
-	if body+5 <= readBlockBytes {
+	if body+5 <= readBlockBytes && body <= r.bodyBytesMax {
 		if err := r.need(body + 5); err != nil {
 			return f, err
 		}
@@ -172,13 +172,13 @@ func (r *frameReader) takeAll() []byte {
 	return input
 }
 
-// startupPacket reads one packet of the startup phase, without its length word.
-func (r *frameReader) startupPacket() ([]byte, error) {
+// startupPacket reads one packet of the startup phase, of at most bytesMax, without its length word.
+func (r *frameReader) startupPacket(bytesMax int) ([]byte, error) {
 	if err := r.need(4); err != nil {
 		return nil, err
 	}
 	length := binary.BigEndian.Uint32(r.block[r.start:])
-	if length < startupPacketBytesMin || length > startupPacketBytesMax {
+	if length < startupPacketBytesMin || length > uint32(bytesMax) {
 		return nil, errBadLength
 	}
 	if err := r.need(int(length)); err != nil {

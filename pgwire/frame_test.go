@@ -20,7 +20,7 @@ type readConn struct {
 func (c readConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
 
 func newTestReader(r io.Reader, bodyBytesMax int) *frameReader {
-	return newFrameReader(readConn{Reader: r}, newBufferPool(), bodyBytesMax)
+	return newFrameReader(readConn{Reader: r}, newBufferPool(0), bodyBytesMax)
 }
 
 func encodeFrame(kind byte, body []byte) []byte {
@@ -133,7 +133,7 @@ func TestStartupPacket(t *testing.T) {
 		{"\x00\x00\x00\x09\x00\x03\x00\x00", io.ErrUnexpectedEOF},
 		{"\x00\x00\x00\x09\x00\x03\x00\x00\x00", nil},
 	} {
-		packet, err := newTestReader(bytes.NewReader([]byte(test.input)), 1000).startupPacket()
+		packet, err := newTestReader(bytes.NewReader([]byte(test.input)), 1000).startupPacket(10_004)
 		if err != test.err || err == nil && string(packet) != test.input[4:] {
 			t.Errorf("%q: %q, %v", test.input, packet, err)
 		}

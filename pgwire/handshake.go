@@ -99,7 +99,7 @@ func (c *conn) firstPacket() ([]byte, error) {
 	}
 	var askedTLS, askedGSS bool
 	for {
-		packet, err := c.reader.startupPacket()
+		packet, err := c.reader.startupPacket(c.server.limits.LoginMessageBytes)
 		if err != nil {
 			return nil, err
 		}

@@ -3,8 +3,6 @@ package pgwire
 import (
 	"fmt"
 	"time"
-
-	"pgcache/pgwire/scram"
 )
 
 // Limits bound what clients can make the server hold or wait for. Zero means the default.
@@ -17,9 +15,16 @@ type Limits struct {
 	// (53300 beyond). All clients of Unix sockets are from one address.
 	UserConnections    int
 	AddressConnections int
-	// Starting is the number of clients that have not finished startup. More are
-	// closed unheard: they have shown nothing that would make them worth an answer.
-	Starting int
+	// Starting is the number of clients that have not finished startup, AddressStarting that
+	// of those from one address, or for IPv6 from one network of 64 bits, of which a host
+	// has all addresses. More are closed unheard: they have shown nothing that would make
+	// them worth an answer.
+	Starting        int
+	AddressStarting int
+	// LoginMessageBytes is the longest message of a client that has not logged in: its
+	// startup packet, length word included, and what it says about its password. A longer one
+	// closes the connection, as in PostgreSQL.
+	LoginMessageBytes int
 	// MessageBytes is the longest message body accepted. A longer one is read and dropped,
 	// and answered with 54000. PostgreSQL's own bound, 1 GiB - 2, closes the connection.
 	MessageBytes int
@@ -31,6 +36,9 @@ type Limits struct {
 	// Portals and PortalBytes bound the open portals of a connection and their arguments.
 	Portals     int
 	PortalBytes int
+	// ReplyBytes is how much of a reply gathers before it is written without being asked for.
+	// A row that crosses it is completed first.
+	ReplyBytes int
 	// Notifications and NotificationBytes bound what waits in a Mailbox.
 	Notifications     int
 	NotificationBytes int
@@ -54,15 +62,18 @@ func (l Limits) withDefaults() Limits {
 	setInt(&l.ReservedConnections, min(3, l.Connections-1))
 	setInt(&l.UserConnections, l.Connections)
 	setInt(&l.AddressConnections, l.Connections)
-	setInt(&l.Starting, 1_000)          // each may hold a read buffer until Authentication
-	setInt(&l.MessageBytes, 256<<20)    // a hex-encoded blob of 128 MiB
-	setInt(&l.Statements, 10_000)       // drivers cache some hundreds
-	setInt(&l.StatementBytes, 16<<20)   // texts; plans are shared between connections
-	setInt(&l.Parameters, 1<<16-1)      // the protocol's bound
-	setInt(&l.Portals, 1_000)           // open at one time inside a transaction block
-	setInt(&l.PortalBytes, 512<<20)     // two of the longest messages
-	setInt(&l.Notifications, 10_000)    // a client that is busy for a while
-	setInt(&l.NotificationBytes, 4<<20) // 500 of the longest
+	setInt(&l.Starting, 2_000) // each may hold a read buffer until Authentication
+	setInt(&l.AddressStarting, max(1, l.Starting/2))
+	setInt(&l.LoginMessageBytes, 10_004) // PostgreSQL's MAX_STARTUP_PACKET_LENGTH and its length word
+	setInt(&l.ReplyBytes, 64<<10)        // more costs memory and saves no time
+	setInt(&l.MessageBytes, 256<<20)     // a hex-encoded blob of 128 MiB
+	setInt(&l.Statements, 10_000)        // drivers cache some hundreds
+	setInt(&l.StatementBytes, 16<<20)    // texts; plans are shared between connections
+	setInt(&l.Parameters, 1<<16-1)       // the protocol's bound
+	setInt(&l.Portals, 1_000)            // open at one time inside a transaction block
+	setInt(&l.PortalBytes, 512<<20)      // two of the longest messages
+	setInt(&l.Notifications, 10_000)     // a client that is busy for a while
+	setInt(&l.NotificationBytes, 4<<20)  // 500 of the longest
 	setDuration := func(p *time.Duration, value time.Duration) {
 		if *p == 0 {
 			*p = value
@@ -75,14 +86,18 @@ func (l Limits) withDefaults() Limits {
 }
 
 func (l Limits) check() error {
-	for _, n := range []int{l.Connections, l.UserConnections, l.AddressConnections, l.Starting, l.Parameters, l.MessageBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes,
-		l.Notifications, l.NotificationBytes} {
+	for _, n := range []int{l.Connections, l.UserConnections, l.AddressConnections, l.Starting, l.AddressStarting, l.Parameters, l.LoginMessageBytes,
+		l.MessageBytes, l.ReplyBytes, l.Statements, l.StatementBytes, l.Portals, l.PortalBytes, l.Notifications, l.NotificationBytes} {
 		if n < 0 {
 			return fmt.Errorf("pgwire: negative limit %d", n)
 		}
 	}
 	if l.MessageBytes > longMessageBytesMax {
 		return fmt.Errorf("pgwire: message limit %d exceeds the protocol's %d", l.MessageBytes, longMessageBytesMax)
+	}
+	if l.LoginMessageBytes > LoginMessageBytesMax || l.ReplyBytes > ReplyBytesMax {
+		return fmt.Errorf("pgwire: a login message of %d bytes or a reply buffer of %d exceeds what is possible, %d and %d",
+			l.LoginMessageBytes, l.ReplyBytes, LoginMessageBytesMax, ReplyBytesMax)
 	}
 	if l.ReservedConnections > 0 && l.ReservedConnections >= l.Connections && l.Connections > 0 {
 		return fmt.Errorf("pgwire: %d of %d connections reserved: one must be left", l.ReservedConnections, l.Connections)
@@ -94,13 +109,15 @@ func (l Limits) check() error {
 }
 
 const (
-	// startupPacketBytesMin and Max are PostgreSQL's, the length word included.
-	startupPacketBytesMin = 8
-	startupPacketBytesMax = 10_004
+	// LoginMessageBytesMax is the most that Limits.LoginMessageBytes can be: such messages are
+	// read in place.
+	LoginMessageBytesMax = readBlockBytes
+	// ReplyBytesMax is the most that Limits.ReplyBytes can be: each connection that is
+	// answering holds as much.
+	ReplyBytesMax = 16 << 20
 
-	// saslMessageBytesMax bounds what a client sends before it is authenticated, behind its
-	// startup packet: a SCRAM message with the name of its mechanism.
-	saslMessageBytesMax = scram.MessageBytesMax + 64
+	// startupPacketBytesMin is PostgreSQL's, the length word included.
+	startupPacketBytesMin = 8
 	// mockSecretBytes is the length of a secret made for want of one.
 	mockSecretBytes = 32
 	// refusedPerAddressMax is how many connections more than AddressConnections from one
@@ -121,10 +138,8 @@ const (
 	// bytes arrive; when they fill it, it grows fourfold.
 	largeStepBytes = 256 << 10
 
-	// replyFlushBytes is how much gathers before it is written without being asked for.
-	replyFlushBytes = 64 << 10
-	// replyBlockBytes leaves room for a last row above replyFlushBytes.
-	replyBlockBytes = 96 << 10
+	// replyRowBytes is the room that a reply buffer has above Limits.ReplyBytes for a last row.
+	replyRowBytes = 32 << 10
 	// largeFieldBytes is the field length from which a gathering write beats a copy.
 	largeFieldBytes = 16 << 10
 

@@ -9,14 +9,16 @@ type bufferPool struct {
 }
 
 type (
-	readBlock  [readBlockBytes]byte
-	replyBlock [replyBlockBytes]byte
+	readBlock [readBlockBytes]byte
+	// replyBlock is behind a pointer, which costs no allocation to give back.
+	replyBlock struct{ bytes []byte }
 )
 
-func newBufferPool() *bufferPool {
+// newBufferPool makes a pool whose reply buffers have room for replyBytes and a row.
+func newBufferPool(replyBytes int) *bufferPool {
 	return &bufferPool{
 		read:  sync.Pool{New: func() any { return new(readBlock) }},
-		reply: sync.Pool{New: func() any { return new(replyBlock) }},
+		reply: sync.Pool{New: func() any { return &replyBlock{make([]byte, 0, replyBytes+replyRowBytes)} }},
 	}
 }
 

@@ -19,6 +19,8 @@ type Reply struct {
 	deadline  time.Time
 	timeout   time.Duration
 
+	// flushBytes is Limits.ReplyBytes.
+	flushBytes int
 	// pool and block: where buf comes from (W7); pool may be nil. buf leaves the block when
 	// it outgrows it.
 	pool  *bufferPool
@@ -58,7 +60,7 @@ type largeField struct {
 // NewReply makes a Reply that writes to w, for running a Portal without a server. rowsMax 0
 // means no limit. Flush it at the end.
 func NewReply(w io.Writer, rowsMax int64) *Reply {
-	return &Reply{writer: w, rowsMax: rowsMax}
+	return &Reply{writer: w, rowsMax: rowsMax, flushBytes: Limits{}.withDefaults().ReplyBytes}
 }
 
 // StartRow begins a DataRow of n columns.
@@ -185,7 +187,7 @@ func (r *Reply) add(message string) {
 
 // flushFull flushes if enough has gathered.
 func (r *Reply) flushFull() {
-	if len(r.buf) >= replyFlushBytes {
+	if len(r.buf) >= r.flushBytes {
 		r.flush()
 	}
 }
@@ -260,7 +262,7 @@ func (r *Reply) armDeadline(n int) {
 func (r *Reply) takeBlock() {
 	if r.block == nil && r.pool != nil {
 		r.block = r.pool.getReply()
-		r.buf = append(r.block[:0], r.buf...)
+		r.buf = append(r.block.bytes, r.buf...)
 	}
 }
 

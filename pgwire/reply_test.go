@@ -127,7 +127,7 @@ func TestReplyDeadWriter(t *testing.T) {
 	var reported []error
 	r := NewReply(w, 0)
 	r.onError = func(err error) { reported = append(reported, err) }
-	for range 3 * replyFlushBytes / 1000 {
+	for range 3 * r.flushBytes / 1000 {
 		r.StartRow(1)
 		r.Bytes(make([]byte, 1000))
 		r.EndRow()

@@ -62,6 +62,8 @@ type Server struct {
 		admitted  int
 		byUser    map[string]int // admitted
 		byAddress map[string]int // all
+		// startingByNetwork counts those not past startup.
+		startingByNetwork map[string]int
 	}
 	// stop is closed when state leaves serving, drained when the clients from before are gone.
 	stop    chan struct{}
@@ -80,6 +82,7 @@ type connState struct {
 	admitted  bool   // past startup: counted in admitted, else in starting
 	user      string // once admitted
 	address   string
+	network   string // the address, or of IPv6 its first half
 	processID uint32
 	late      bool // came while draining: to be told, not waited for
 }
@@ -98,10 +101,10 @@ func NewServer(config Config) (*Server, error) {
 		now:       config.Now,
 		databases: config.Databases,
 		limits:    config.Limits.withDefaults(),
-		pool:      newBufferPool(),
 		stop:      make(chan struct{}),
 		drained:   make(chan struct{}),
 	}
+	s.pool = newBufferPool(s.limits.ReplyBytes)
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -115,7 +118,7 @@ func NewServer(config Config) (*Server, error) {
 	s.baseContext, s.endContext = context.WithCancel(context.Background())
 	s.mu.listeners = make(map[net.Listener]struct{})
 	s.mu.conns = make(map[*conn]connState)
-	s.mu.byUser, s.mu.byAddress = make(map[string]int), make(map[string]int)
+	s.mu.byUser, s.mu.byAddress, s.mu.startingByNetwork = make(map[string]int), make(map[string]int), make(map[string]int)
 	s.accounts.Store(config.Accounts)
 	s.encryption.Store(config.Encryption)
 	return s, nil
@@ -173,20 +176,22 @@ func (s *Server) ServeAccess(ctx context.Context, listener net.Listener, access 
 
 // begin starts the goroutine of a new client, or closes it.
 func (s *Server) begin(socket net.Conn, access Access) {
-	address := addressOf(socket)
+	address, network := addressOf(socket)
 	s.mu.Lock()
-	if s.mu.state == closed || s.mu.starting >= s.limits.Starting || s.mu.byAddress[address] >= s.limits.AddressConnections+refusedPerAddressMax {
+	if s.mu.state == closed || s.mu.starting >= s.limits.Starting || s.mu.startingByNetwork[network] >= s.limits.AddressStarting ||
+		s.mu.byAddress[address] >= s.limits.AddressConnections+refusedPerAddressMax {
 		s.mu.Unlock()
 		socket.Close()
 		return
 	}
 	c := newConn(s, socket, access)
 	late := s.mu.state == draining
-	s.mu.conns[c] = connState{address: address, late: late}
+	s.mu.conns[c] = connState{address: address, network: network, late: late}
 	if !late {
 		s.mu.early++
 	}
 	s.mu.starting++
+	s.mu.startingByNetwork[network]++
 	s.mu.byAddress[address]++
 	s.conns.Add(1)
 	s.mu.Unlock()
@@ -206,12 +211,19 @@ func (s *Server) keepAlive(socket net.Conn) {
 	}
 }
 
-// addressOf is the address of a client without its port.
-func addressOf(socket net.Conn) string {
-	if tcp, ok := socket.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.IP.String()
+// addressOf is the address of a client without its port, and the network that one host may
+// have all addresses of.
+func addressOf(socket net.Conn) (address, network string) {
+	tcp, ok := socket.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return "local", "local"
 	}
-	return "local"
+	address = tcp.IP.String()
+	if tcp.IP.To4() != nil {
+		return address, address
+	}
+	const hostNetworkBits, addressBits = 64, 128
+	return address, tcp.IP.Mask(net.CIDRMask(hostNetworkBits, addressBits)).String()
 }
 
 // checkRoom refuses a client for which there is no room whoever it is.
@@ -246,10 +258,16 @@ func (s *Server) admit(c *conn, user string, identity Identity) error {
 	}
 	state.admitted, state.user = true, user
 	s.mu.conns[c] = state
-	s.mu.starting--
+	s.startedLocked(state)
 	s.mu.admitted++
 	s.mu.byUser[user]++
 	return nil
+}
+
+// startedLocked counts down those not past startup. REQUIRES: s.mu held.
+func (s *Server) startedLocked(state connState) {
+	s.mu.starting--
+	countDown(s.mu.startingByNetwork, state.network)
 }
 
 // countDown takes one from a counter and drops it at none.
@@ -277,7 +295,7 @@ func (s *Server) forget(c *conn) {
 		s.mu.admitted--
 		countDown(s.mu.byUser, state.user)
 	} else {
-		s.mu.starting--
+		s.startedLocked(state)
 	}
 	if state.processID != 0 {
 		s.keys.remove(state.processID)

@@ -80,7 +80,7 @@ func FuzzStartup(f *testing.F) {
 	f.Add(packetOf(version30+9999, "user", "u", "_pq_.x", "y"))
 	f.Add(packetOf(version30)[:4])
 	f.Fuzz(func(t *testing.T, packet []byte) {
-		if len(packet) < 4 || len(packet) > startupPacketBytesMax {
+		if len(packet) < 4 || len(packet) > LoginMessageBytesMax {
 			return // the frame reader lets no such packet through
 		}
 		m, err := parseStartup(packet)

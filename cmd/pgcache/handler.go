@@ -20,6 +20,7 @@ const (
 
 // newServer makes the protocol server, which answers by SQL over the cache.
 func newServer(s *settings, store *cache.Cache, started time.Time, logger *slog.Logger) (*pgwire.Server, error) {
+	s.resolveWire()
 	handler, err := sqlmap.New(sqlmap.Config{
 		Cache:     store,
 		Version:   buildVersion(),

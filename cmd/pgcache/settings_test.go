@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,9 @@ max-unauthenticated-connections: 7
 max-connections-per-user: 8
 max-connections-per-address: 9
 max-message-bytes: 1MiB
+max-unauthenticated-connections-per-address: 18
+max-login-message-bytes: 2000
+reply-buffer-bytes: 8KiB
 max-parameters: 10
 max-prepared-statements: 11
 max-prepared-statement-bytes: 2MiB
@@ -137,6 +141,7 @@ log-format: json
 		"listen":     "localhost:0 /run/pgcache,auth=trust",
 		"users_file": "/etc/users", "tls_cert": "/etc/cert", "tls_key": "/etc/key", "tls_client_ca": "/etc/ca", "unix_socket_mode": "0770", "metrics_listen": "localhost:9000",
 		"reserved_connections": "1", "max_unauthenticated_connections": "7", "max_connections_per_user": "8", "max_connections_per_address": "9",
+		"max_unauthenticated_connections_per_address": "18", "max_login_message_bytes": "2000", "reply_buffer_bytes": "8192",
 		"max_message_bytes": "1048576", "max_parameters": "10", "max_prepared_statements": "11", "max_prepared_statement_bytes": "2097152",
 		"max_portals": "12", "max_portal_bytes": "3145728", "max_notifications": "13", "max_notification_bytes": "4194304",
 		"max_query_rows": "14000", "max_query_bytes": "5242880", "max_query_work": "150000", "max_query_time": "7000",
@@ -207,6 +212,8 @@ func TestRefusedSettings(t *testing.T) {
 		{"certificates without authority", []string{"--listen=127.0.0.1:7432,auth=cert", "--users-file=u", "--tls-cert=c", "--tls-key=k"}, nil, "", []string{"tls-client-ca"}},
 		{"socket mode", []string{"--unix-socket-mode=rwx"}, nil, "", []string{"octal"}},
 		{"a limit of none", []string{"--max-portals=0"}, nil, "", []string{"max-portals", "1000000"}},
+		{"no room to log in", []string{"--max-login-message-bytes=100"}, nil, "", []string{"max-login-message-bytes", "512"}},
+		{"an answer in memory", []string{"--reply-buffer-bytes=1GiB"}, nil, "", []string{"reply-buffer-bytes", "1024"}},
 		{"a time too long", []string{"--idle-session-timeout=100h"}, nil, "", []string{"idle-session-timeout", "24h"}},
 		{"no users file", []string{"user", "list"}, nil, "", []string{"--users-file"}},
 		{"negative slowness", []string{"--slow-log-ms=-1"}, nil, "", []string{"slow-log-ms"}},
@@ -276,5 +283,26 @@ func TestSizes(t *testing.T) {
 	}
 	if got := byteSize(256 << 20).String(); got != "256MiB" {
 		t.Errorf("String = %q", got)
+	}
+}
+
+// Every limit of the protocol server is a setting, so that cache_settings shows it.
+func TestEveryWireLimitIsASetting(t *testing.T) {
+	s, err := loadSettings([]string{"--max-connections=100"}, environ(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.resolveWire()
+	limits := reflect.ValueOf(s.wireLimits())
+	for i := range limits.NumField() {
+		if limits.Field(i).IsZero() {
+			t.Errorf("%s is pgwire's default, which no setting shows", limits.Type().Field(i).Name)
+		}
+	}
+	for name, want := range map[string]string{"max_message_bytes": "268435456", "max_connections_per_user": "100", "max_connections_per_address": "100",
+		"max_unauthenticated_connections_per_address": "1000"} {
+		if got := rowOf(t, s, name).value; got != want {
+			t.Errorf("%s is shown as %s, want %s", name, got, want)
+		}
 	}
 }

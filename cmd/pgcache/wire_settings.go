@@ -18,15 +18,18 @@ type wireSettings struct {
 	MetricsListen string `name:"metrics-listen" placeholder:"HOST:PORT" unit:"" help:"Where to serve /metrics for Prometheus, /healthz and /readyz, without authentication. Empty: nowhere."`
 
 	ReservedConnections int      `name:"reserved-connections" default:"3" unit:"" help:"How many of max-connections are kept for administrators; at most half of them."`
-	MaxStarting         int      `name:"max-unauthenticated-connections" default:"1000" unit:"" help:"Most connections that have not logged in yet; more are closed unheard."`
+	MaxStarting         int      `name:"max-unauthenticated-connections" default:"2000" unit:"" help:"Most connections that have not logged in yet; more are closed unheard."`
+	MaxAddressStarting  int      `name:"max-unauthenticated-connections-per-address" default:"0" unit:"" help:"Most of these from one address, of IPv6 from one network of 64 bits. 0: half of them."`
 	MaxPerUser          int      `name:"max-connections-per-user" default:"0" unit:"" help:"Most connections of one user. 0: max-connections."`
 	MaxPerAddress       int      `name:"max-connections-per-address" default:"0" unit:"" help:"Most connections from one address. 0: max-connections."`
+	MaxLoginBytes       byteSize `name:"max-login-message-bytes" default:"10004" placeholder:"SIZE" unit:"bytes" help:"Longest message of a client that has not logged in: its startup packet, and what it says for its password. Longer ones close the connection."`
 	MaxMessageBytes     byteSize `name:"max-message-bytes" default:"0" placeholder:"SIZE" unit:"bytes" help:"Longest message of a client that has logged in. 0: twice max-blob-bytes and 1MiB, at least 256MiB."`
 	MaxParameters       int      `name:"max-parameters" default:"65535" unit:"" help:"Most parameters of a statement."`
 	MaxStatements       int      `name:"max-prepared-statements" default:"10000" unit:"" help:"Most named prepared statements of a connection."`
 	MaxStatementBytes   byteSize `name:"max-prepared-statement-bytes" default:"16MiB" placeholder:"SIZE" unit:"bytes" help:"Memory for the texts of a connection's prepared statements."`
 	MaxPortals          int      `name:"max-portals" default:"1000" unit:"" help:"Most open portals of a connection."`
 	MaxPortalBytes      byteSize `name:"max-portal-bytes" default:"512MiB" placeholder:"SIZE" unit:"bytes" help:"Memory for the arguments of a connection's open portals."`
+	ReplyBytes          byteSize `name:"reply-buffer-bytes" default:"64KiB" placeholder:"SIZE" unit:"bytes" help:"How much of an answer gathers before it is written; each connection that is answering holds as much and a row."`
 	MaxNotifications    int      `name:"max-notifications" default:"10000" unit:"" help:"Most notifications that wait for a client."`
 	MaxNotificationSize byteSize `name:"max-notification-bytes" default:"4MiB" placeholder:"SIZE" unit:"bytes" help:"Memory for the notifications that wait for a client."`
 
@@ -43,6 +46,10 @@ type wireSettings struct {
 	TCPKeepAlive      time.Duration `name:"tcp-keepalive" default:"5m" unit:"ms" help:"After what silence a TCP client is asked whether it is there; it is given up when it has not answered for as long again."`
 }
 
+// loginMessageBytesMin has room for a startup packet with the settings that drivers send and
+// for a SCRAM message with a channel binding.
+const loginMessageBytesMin = 512
+
 // checkWire checks the bounds of these settings.
 func (s *settings) checkWire() error {
 	for _, c := range []struct {
@@ -51,14 +58,17 @@ func (s *settings) checkWire() error {
 	}{
 		{"reserved-connections", int64(s.ReservedConnections), 0, connectionsMax},
 		{"max-unauthenticated-connections", int64(s.MaxStarting), 1, connectionsMax},
+		{"max-unauthenticated-connections-per-address", int64(s.MaxAddressStarting), 0, connectionsMax},
 		{"max-connections-per-user", int64(s.MaxPerUser), 0, connectionsMax},
 		{"max-connections-per-address", int64(s.MaxPerAddress), 0, connectionsMax},
+		{"max-login-message-bytes", int64(s.MaxLoginBytes), loginMessageBytesMin, pgwire.LoginMessageBytesMax},
 		{"max-message-bytes", int64(s.MaxMessageBytes), 0, messageBytesMax},
 		{"max-parameters", int64(s.MaxParameters), 1, 1<<16 - 1},
 		{"max-prepared-statements", int64(s.MaxStatements), 1, 1_000_000},
 		{"max-prepared-statement-bytes", int64(s.MaxStatementBytes), 1 << 10, 1 << 30},
 		{"max-portals", int64(s.MaxPortals), 1, 1_000_000},
 		{"max-portal-bytes", int64(s.MaxPortalBytes), 1 << 10, 1 << 40},
+		{"reply-buffer-bytes", int64(s.ReplyBytes), 1 << 10, pgwire.ReplyBytesMax},
 		{"max-notifications", int64(s.MaxNotifications), 1, 1_000_000},
 		{"max-notification-bytes", int64(s.MaxNotificationSize), 1 << 14, 1 << 30},
 		{"max-query-rows", int64(s.MaxQueryRows), 1000, 1_000_000_000},
@@ -100,13 +110,26 @@ func (s *settings) checkWire() error {
 	return nil
 }
 
-// wireLimits are the settings as pgwire takes them.
-func (s *settings) wireLimits() pgwire.Limits {
-	message := int64(s.MaxMessageBytes)
-	if message == 0 {
-		message = min(max(2*int64(s.MaxBlobBytes)+messageOverheadBytes, messageBytesMin), messageBytesMax)
+// resolveWire replaces settings that stand for others by what they come to, for cache_settings.
+func (s *settings) resolveWire() {
+	if s.MaxMessageBytes == 0 {
+		s.MaxMessageBytes = byteSize(min(max(2*int64(s.MaxBlobBytes)+messageOverheadBytes, messageBytesMin), messageBytesMax))
 	}
-	reserved := min(s.ReservedConnections, s.MaxConnections/2)
+	if s.MaxPerUser == 0 {
+		s.MaxPerUser = s.MaxConnections
+	}
+	if s.MaxPerAddress == 0 {
+		s.MaxPerAddress = s.MaxConnections
+	}
+	if s.MaxAddressStarting == 0 {
+		s.MaxAddressStarting = max(1, s.MaxStarting/2)
+	}
+	s.ReservedConnections = min(s.ReservedConnections, s.MaxConnections/2)
+}
+
+// wireLimits are the settings, after resolveWire, as pgwire takes them.
+func (s *settings) wireLimits() pgwire.Limits {
+	reserved := s.ReservedConnections
 	if reserved == 0 {
 		reserved = -1 // none; 0 would be pgwire's default
 	}
@@ -116,7 +139,10 @@ func (s *settings) wireLimits() pgwire.Limits {
 		UserConnections:     s.MaxPerUser,
 		AddressConnections:  s.MaxPerAddress,
 		Starting:            s.MaxStarting,
-		MessageBytes:        int(message),
+		AddressStarting:     s.MaxAddressStarting,
+		LoginMessageBytes:   int(s.MaxLoginBytes),
+		ReplyBytes:          int(s.ReplyBytes),
+		MessageBytes:        int(s.MaxMessageBytes),
 		Parameters:          s.MaxParameters,
 		Statements:          s.MaxStatements,
 		StatementBytes:      int(s.MaxStatementBytes),

@@ -16,9 +16,6 @@ const (
 	MechanismPlus = "SCRAM-SHA-256-PLUS"
 )
 
-// MessageBytesMax is the longest message of a client, PostgreSQL's bound.
-const MessageBytesMax = 1024
-
 const serverNonceBytes = 18 // as in PostgreSQL: 24 characters
 
 // Errors of an exchange, beside broken messages.
@@ -65,9 +62,6 @@ func NewExchange(v *Verifier, binding []byte, random io.Reader) (*Exchange, erro
 // First reads the client-first-message and returns the server-first-message. The name in it
 // is ignored: who logs in has been said before.
 func (x *Exchange) First(mechanism string, message []byte) ([]byte, error) {
-	if len(message) > MessageBytesMax {
-		return nil, brokenf("message of %d bytes", len(message))
-	}
 	text := string(message)
 	flag, rest, ok1 := strings.Cut(text, ",")
 	authzid, bare, ok2 := strings.Cut(rest, ",")
@@ -123,9 +117,6 @@ func (x *Exchange) checkBinding(mechanism, flag string) error {
 // Final reads the client-final-message and, if it proves the password, returns the
 // server-final-message.
 func (x *Exchange) Final(message []byte) ([]byte, error) {
-	if len(message) > MessageBytesMax {
-		return nil, brokenf("message of %d bytes", len(message))
-	}
 	text := string(message)
 	at := strings.LastIndex(text, ",p=")
 	if at < 0 {
