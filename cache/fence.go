@@ -78,6 +78,10 @@ type fences struct {
 	// masks is what hides entries of L1; nil: nothing.
 	masks atomic.Pointer[masks]
 
+	// undone counts the loads whose entries were removed unseen: who read one of those
+	// before, and looks for its load afterwards, must read again.
+	undone atomic.Uint64
+
 	mu     sync.RWMutex
 	active map[*fence]struct{}
 	loads  []*Load // never changed, but replaced
@@ -161,6 +165,14 @@ func (m *masks) hide(e entry) bool {
 	}
 	r := Record{Namespace: header.namespace, Key: e.key(), Seq: header.seq, Attrs: e.attrs()}
 	return slices.ContainsFunc(m.fences, func(f *fence) bool { return f.covers(&r) })
+}
+
+// stagedNow is the loads whose entries are not visible at the moment.
+func (f *fences) stagedNow() []*Load {
+	if m := f.masks.Load(); m != nil {
+		return m.loads
+	}
+	return nil
 }
 
 func stagedBy(loads []*Load, seq Sequence) bool {

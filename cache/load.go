@@ -193,6 +193,7 @@ func (l *Load) remove(ctx context.Context) {
 		}
 	}
 	if err := c.config.Tier.DropWatermarks(ctx, l.watermarks()); err == nil {
+		c.fences.undone.Add(1)
 		c.fences.removeLoad(l)
 	}
 }

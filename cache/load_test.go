@@ -90,6 +90,47 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// A scan that began before a load's commit sees nothing of it.
+func TestScanAcrossALoad(t *testing.T) {
+	for _, needValue := range []bool{false, true} {
+		c := open(t, Config{Tier: newMemTier()})
+		put(t, c, "n", "old", "v")
+		l, err := c.NewLoad()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stageRows(t, l, 0, 300)
+		if needValue { // in the one form the rows are in the tier, in the other in memory too
+			settle(t, c)
+		}
+		scan, err := c.Scan(background, ScanRange{Namespace: []byte("n"), NeedValue: needValue})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Commit(background); err != nil {
+			t.Fatal(err)
+		}
+		var h Hit
+		for seen := 0; ; seen++ {
+			k, ok, err := scan.Next(background, &h)
+			if err != nil || !ok {
+				if err != nil || seen != 1 {
+					t.Errorf("%d entries are seen, %v", seen, err)
+				}
+				break
+			}
+			if string(k.Name) != "old" {
+				t.Fatalf("a scan sees %s", k.Name)
+			}
+			h.Release()
+		}
+		scan.Close()
+		if found := countRows(t, c, 300); found != 300 {
+			t.Errorf("%d rows are seen after the commit", found)
+		}
+	}
+}
+
 func TestLoadAborted(t *testing.T) {
 	tier := newMemTier()
 	c := open(t, Config{Tier: tier})

@@ -171,9 +171,10 @@ func (c *Cache) runPromotions(ctx context.Context) {
 
 // flight is a read of the tier that others wait for instead of reading the same.
 type flight struct {
-	key  []byte
-	m    mark
-	done chan struct{}
+	key    []byte
+	m      mark
+	undone uint64 // of the fences, before the read
+	done   chan struct{}
 
 	// Of the outcome, once done is closed.
 	r   Record
@@ -207,15 +208,15 @@ func (s *shard) readOnceAtATime(ctx context.Context, hash uint64, gen *generatio
 		case <-ctx.Done():
 			return false, true, ctx.Err()
 		}
-		if f.err == nil {
+		if f.err == nil && f.undone == s.cache.fences.undone.Load() {
 			*r = f.r
 			r.Key = key
 			return f.ok, true, nil
 		}
-		ok, err = tier.Get(ctx, gen.id, key, true, r) // its context may have ended, not ours
+		ok, err = tier.Get(ctx, gen.id, key, true, r) // its context may have ended, not ours, or a load has
 		return ok, false, err
 	}
-	f = &flight{key: key, m: m, done: make(chan struct{})}
+	f = &flight{key: key, m: m, undone: s.cache.fences.undone.Load(), done: make(chan struct{})}
 	if s.flights.byHash == nil {
 		s.flights.byHash = map[uint64]*flight{}
 	}

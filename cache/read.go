@@ -160,6 +160,7 @@ func (c *Cache) readBy(gen *generation, r *Record, h *Hit, withValue bool, get f
 	// A fence that was up before the read counts after it too, even if it went down
 	// meanwhile: the record might come from before the removal.
 	up := c.fences.snapshot()
+	undone := c.fences.undone.Load()
 	watch := c.startWatch()
 	ok, err := get()
 	c.stopWatch(watch, OpTierRead)
@@ -171,6 +172,9 @@ func (c *Cache) readBy(gen *generation, r *Record, h *Hit, withValue bool, get f
 	}
 	if c.fences.covers(r) || up.covers(r) {
 		return false, true, nil
+	}
+	if undone != c.fences.undone.Load() {
+		return c.readBy(gen, r, h, withValue, get)
 	}
 	nowMs := c.clock.ms()
 	state := r.Attrs.StateAt(nowMs, r.Attrs.CreatedMs())

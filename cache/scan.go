@@ -62,6 +62,7 @@ type Scan struct {
 
 	// snapshot is what the tier held when the scan began; nil: keys are all.
 	snapshot TierSnapshot
+	staged   []*Load // what these have staged is not seen, even if they commit meanwhile
 	chunk    scanChunk
 }
 
@@ -154,6 +155,7 @@ func (s *Scan) begin(ctx context.Context) error {
 		s.gens = nil
 		return nil
 	}
+	s.staged = c.fences.stagedNow()
 	s.keys.bytesMax = c.config.ScanBytesMax
 	if s.r.Labels != nil {
 		err := s.collectLabels(ctx)
@@ -209,7 +211,7 @@ func (s *Scan) Next(ctx context.Context, h *Hit) (Key, bool, error) {
 		if err != nil {
 			return Key{}, false, err
 		}
-		if live && s.matches(h) {
+		if live && s.matches(h) && !stagedBy(s.staged, h.seq) {
 			return Key{s.names[s.at], row.key}, true, nil
 		}
 		h.Release()
