@@ -207,7 +207,7 @@ func (p *blockCommit) cover(list []Invalidation) error {
 		case x.Namespace != nil:
 			names[string(x.Namespace)] = true
 		default:
-			for name := range *c.namespaces.byName.Load() {
+			for name := range c.namespaces.all() {
 				names[name] = true
 			}
 		}

@@ -78,7 +78,7 @@ func Open(cfg Config) (*Cache, error) {
 	c.fences.active = map[*fence]struct{}{}
 	c.leases.labels = map[Label]Sequence{}
 	c.namespaces.creating = map[string]chan struct{}{}
-	c.namespaces.byName.Store(&map[string]*namespace{})
+	c.namespaces.byName.Store(newNameTable(nil))
 	c.reaper.kicked = make(chan struct{}, 1)
 	c.events.work = make(chan struct{}, 1)
 	c.housekeeper.kicked = make(chan struct{}, 1)

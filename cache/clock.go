@@ -17,12 +17,24 @@ type Clock struct {
 	wall    func() time.Time
 	elapsed func() time.Duration // since the clock was made
 	startMs atomic.Int64
+	// noted is the time when note was last called; zero: ask. Only a clock that goes by
+	// itself is noted.
+	noted    atomic.Int64
+	isSystem bool
 }
 
 // NewClock makes a clock of a wall clock like time.Now, whose times have a monotonic part.
 func NewClock(wall func() time.Time) *Clock {
 	start := wall()
 	return newClock(wall, func() time.Duration { return wall().Sub(start) })
+}
+
+// SystemClock is NewClock(time.Now), asked in half the time.
+func SystemClock() *Clock {
+	start := time.Now()
+	c := newClock(time.Now, func() time.Duration { return time.Since(start) })
+	c.isSystem = true
+	return c
 }
 
 func newClock(wall func() time.Time, elapsed func() time.Duration) *Clock {
@@ -32,6 +44,22 @@ func newClock(wall func() time.Time, elapsed func() time.Duration) *Clock {
 }
 
 func (c *Clock) ms() int64 { return c.startMs.Load() + c.elapsed().Milliseconds() }
+
+// note lets coarseMs answer with the time there is now. Who begins to call it goes on.
+func (c *Clock) note() {
+	if c.isSystem {
+		c.noted.Store(c.ms())
+	}
+}
+
+// coarseMs is the time of the last note, for the price of a load from memory: good enough
+// where tenths of a second do not matter, and so never for whether an entry has expired.
+func (c *Clock) coarseMs() int64 {
+	if ms := c.noted.Load(); ms != 0 {
+		return ms
+	}
+	return c.ms()
+}
 
 // Now is the clock's time.
 func (c *Clock) Now() time.Time { return time.UnixMilli(c.ms()) }

@@ -26,7 +26,7 @@ type Config struct {
 	WriteWait         time.Duration    // how long a write waits when DirtyBytesMax is reached; 2 s
 	ScanBytesMax      int64            // keys that one scan may keep, which is all that match without a tier; 64 MiB
 	Now               func() time.Time // the wall clock; time.Now
-	Clock             *Clock           // shared with the tier; nil: made of Now
+	Clock             *Clock           // shared with the tier; nil: made of Now, or SystemClock
 	L1Policy          string           // what leaves L1 first, sieve or s3fifo; s3fifo
 	Random            func() uint64    // for jitter; math/rand/v2. Safe for concurrent use
 	Logger            *slog.Logger     // discards
@@ -63,10 +63,13 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.L1Policy == "" {
 		cfg.L1Policy = eviction.Default
 	}
-	if cfg.Now == nil {
+	switch {
+	case cfg.Now == nil:
 		cfg.Now = time.Now
-	}
-	if cfg.Clock == nil {
+		if cfg.Clock == nil {
+			cfg.Clock = SystemClock()
+		}
+	case cfg.Clock == nil:
 		cfg.Clock = NewClock(cfg.Now)
 	}
 	if cfg.Random == nil {

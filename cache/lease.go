@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -151,7 +152,10 @@ func (c *Cache) GetOrLease(ctx context.Context, k Key, o LeaseOptions, h *Hit) (
 	var state LeaseState
 	var id int64
 	var timer *time.Timer // of the whole wait
-	watch := c.sampleRead()
+	watch := stopwatch{}
+	if rand.Uint32()%readSampling == 0 {
+		watch = c.startWatch()
+	}
 	for {
 		gen, err := c.leaseGeneration(ctx, k, o)
 		if err != nil || gen == nil {

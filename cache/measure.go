@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"pgcache/cache/hotkeys"
@@ -49,9 +48,9 @@ func (o Operation) Name() (operation, tier string) {
 	return "", ""
 }
 
-// readSampling: of so many reads one is measured and noted in the sketch of hot keys, so
-// that others pay no more than a random number for it. A power of two.
-const readSampling = 16
+// readSampling: of so many reads one is measured and noted in the sketch of hot keys, which
+// costs as much as some reads. A power of two.
+const readSampling = 64
 
 // hotKeysFadeAfter is how often the counts of hot keys are halved.
 const hotKeysFadeAfter = 5 * time.Minute
@@ -74,12 +73,13 @@ type stopwatch struct {
 
 func (c *Cache) startWatch() stopwatch { return stopwatch{true, c.clock.elapsed()} }
 
-// sampleRead is startWatch for some of the reads.
-func (c *Cache) sampleRead() stopwatch {
-	if rand.Uint32()&(readSampling-1) != 0 {
+// sampleRead is startWatch for some of the reads of a shard: those whose number hashes to
+// zero. Readers count anyway, and no pattern of reads is in step with a hash.
+func (s *shard) sampleRead(hash uint64) stopwatch {
+	if number := s.hits.Load() + s.misses.Load(); mix64(hash^uint64(number))&(readSampling-1) != 0 {
 		return stopwatch{}
 	}
-	return c.startWatch()
+	return s.cache.startWatch()
 }
 
 func (c *Cache) stopWatch(w stopwatch, o Operation) {
@@ -123,7 +123,7 @@ type Latency struct {
 	latency.Distribution
 }
 
-// Latencies describes the operations that were measured. Of reads one in 16 is.
+// Latencies describes the operations that were measured. Of reads one in 64 is.
 func (c *Cache) Latencies() []Latency {
 	var list []Latency
 	for o := range c.measures.latencies {
@@ -138,7 +138,7 @@ func (c *Cache) Latencies() []Latency {
 type HotKey = hotkeys.Key
 
 // HotKeys are the most read keys of late, the most read first: an estimate from one read
-// in 16. Those of namespaces that are gone are left out.
+// in 64. Those of namespaces that are gone are left out.
 func (c *Cache) HotKeys() []HotKey {
 	var list []HotKey
 	for _, k := range c.measures.hot.Top(hotKeysMax) {

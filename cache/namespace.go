@@ -53,7 +53,7 @@ type namespaceCounters struct {
 
 // namespaces finds namespaces by name without a lock. Names are added seldom: writers copy.
 type namespaces struct {
-	byName atomic.Pointer[map[string]*namespace]
+	byName atomic.Pointer[nameTable]
 	byID   sync.Map // NamespaceID to *generation, current ones only
 
 	unsaved atomic.Int64 // generations with replaces set
@@ -63,13 +63,52 @@ type namespaces struct {
 	creating map[string]chan struct{} // names being made durable
 }
 
-func (n *namespaces) find(name []byte) *namespace { return (*n.byName.Load())[string(name)] }
+// nameTable is a map that is not changed, with a shortcut for every read's look-up: each
+// place of first has one of the namespaces that belong there.
+type nameTable struct {
+	all   map[string]*namespace
+	first [nameTableLen]*namespace
+}
 
-// put stores the map's next version. REQUIRES: n.mu held.
+const nameTableLen = 128
+
+func newNameTable(all map[string]*namespace) *nameTable {
+	t := &nameTable{all: all}
+	for name, ns := range all {
+		t.first[namePlace(name)] = ns
+	}
+	return t
+}
+
+// namePlace tells names apart that differ in length, at the ends or in the middle. Who makes
+// names that do not gains nothing: they are found in the map.
+func namePlace[T string | []byte](name T) int {
+	n := len(name)
+	if n == 0 {
+		return 0
+	}
+	return (n + int(name[0])*3 + int(name[n/2])*17 + int(name[n-1])*5) % nameTableLen
+}
+
+func (n *namespaces) find(name []byte) *namespace {
+	t := n.byName.Load()
+	if ns := t.first[namePlace(name)]; ns != nil && ns.name == string(name) {
+		return ns
+	}
+	return t.all[string(name)]
+}
+
+// all is every namespace. The map must not be changed.
+func (n *namespaces) all() map[string]*namespace { return n.byName.Load().all }
+
+// put stores the table's next version. REQUIRES: n.mu held.
 func (n *namespaces) put(change func(map[string]*namespace)) {
-	next := maps.Clone(*n.byName.Load())
+	next := maps.Clone(n.all())
+	if next == nil {
+		next = map[string]*namespace{}
+	}
 	change(next)
-	n.byName.Store(&next)
+	n.byName.Store(newNameTable(next))
 }
 
 func (c *Cache) generation(id NamespaceID) *generation {
@@ -132,7 +171,7 @@ func (c *Cache) openNamespace(ctx context.Context, name []byte) (*generation, er
 	}
 	made := make(chan struct{})
 	n.creating[string(name)] = made
-	isFull := len(*n.byName.Load())+len(n.creating) > c.config.NamespacesMax
+	isFull := len(n.all())+len(n.creating) > c.config.NamespacesMax
 	n.mu.Unlock()
 
 	row := NamespaceRow{Name: string(name), ID: NamespaceID(c.nextSeq()), Created: c.Now()}
@@ -175,7 +214,7 @@ func (c *Cache) createNamespace(ctx context.Context, row NamespaceRow, isFull bo
 // dropEmptyNamespace forgets one namespace that holds no entries, so that namespaces used
 // once do not fill the cap for ever.
 func (c *Cache) dropEmptyNamespace(ctx context.Context) bool {
-	for _, ns := range *c.namespaces.byName.Load() {
+	for _, ns := range c.namespaces.all() {
 		gen := ns.current.Load()
 		if *ns.limits.Load() != (NamespaceLimits{}) || !c.isEmpty(gen) || !gen.ended.CompareAndSwap(false, true) {
 			continue // what is configured stays
@@ -378,7 +417,7 @@ func (c *Cache) saveGenerations(ctx context.Context, gen *generation) error {
 	if gen != nil {
 		return save(gen.owner)
 	}
-	for _, ns := range *c.namespaces.byName.Load() {
+	for _, ns := range c.namespaces.all() {
 		if err := save(ns); err != nil {
 			return err
 		}
@@ -403,7 +442,7 @@ func (c *Cache) FlushAll(ctx context.Context) (int64, error) {
 		firstErr error
 		turn     = make(chan struct{}, flushesAtOnce)
 	)
-	for name := range *c.namespaces.byName.Load() {
+	for name := range c.namespaces.all() {
 		turn <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-turn }()

@@ -24,7 +24,6 @@ const (
 // look finds a key in L1 and pins it in h if it is live. The mark is taken in the same
 // critical section.
 func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h *Hit) (found, mark) {
-	nowMs := s.cache.clock.ms()
 	s.mu.RLock()
 	m := s.markOf(hash, gen)
 	number, e := s.find(hash, gen.id, key)
@@ -32,7 +31,7 @@ func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h 
 		s.mu.RUnlock()
 		return foundNone, m
 	}
-	state := e.stateAt(nowMs)
+	state, nowMs := s.stateOf(e)
 	masks := s.cache.fences.masks.Load()
 	if state == Dead || masks != nil && masks.hide(e) {
 		isBuried := state != Dead || e.header().tombstone
@@ -51,6 +50,16 @@ func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h 
 	}
 	s.mu.RUnlock()
 	return foundLive, m
+}
+
+// stateOf is the state of an entry now, and when that is: to the moment if the entry can
+// expire, else to tenths of a second.
+func (s *shard) stateOf(e entry) (State, int64) {
+	if !e.header().tombstone && !e.attrs().Expires() {
+		return Fresh, s.cache.clock.coarseMs()
+	}
+	nowMs := s.cache.clock.ms()
+	return e.stateAt(nowMs), nowMs
 }
 
 // pin fills h with the entry of a slot. REQUIRES: s.mu held, shared at least.
@@ -82,9 +91,9 @@ func (c *Cache) Get(ctx context.Context, k Key, h *Hit) (bool, error) {
 		c.countRead(nil, nil, false, h)
 		return false, nil
 	}
-	watch := c.sampleRead()
 	hash := c.hash(gen.id, k.Name)
 	s := c.shardOf(hash)
+	watch := s.sampleRead(hash)
 	isLive, _, err := c.find(ctx, s, hash, gen, k.Name, h)
 	c.countRead(s, gen, isLive, h)
 	c.noteRead(watch, hash, k, isLive, h)

@@ -42,6 +42,7 @@ func (r *reaper) run(ctx context.Context, c *Cache) {
 				s.reapEnded(ctx)
 			}
 		case <-ticker.C:
+			c.clock.note()
 			for _, s := range c.shards {
 				for ctx.Err() == nil && s.expire(reapSlotsPerLock, func(NamespaceID, SweepCount) {}) == 0 {
 					runtime.Gosched()

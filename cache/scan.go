@@ -130,7 +130,7 @@ func (s *Scan) findGenerations() {
 			s.gens = []*generation{gen}
 		}
 	} else {
-		for _, ns := range *s.cache.namespaces.byName.Load() {
+		for _, ns := range s.cache.namespaces.all() {
 			s.gens = append(s.gens, ns.current.Load())
 		}
 		slices.SortFunc(s.gens, func(a, b *generation) int { return s.direction(strings.Compare(a.owner.name, b.owner.name)) })

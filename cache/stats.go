@@ -95,7 +95,7 @@ func (c *Cache) Stats() Stats {
 		Promotions: n.promotions.Load(), PromotionsQueued: c.promotions.queued.Load(), PromotionsDropped: c.promotions.dropped.Load(),
 		PromotionQueueDepth: c.promotions.depth(),
 		LeasesGranted:       n.leasesGranted.Load(), LeasesRejected: n.leasesRejected.Load(), LeasesExhausted: n.leasesExhausted.Load(), LeasesInUse: c.leases.count.Load(),
-		Namespaces: int64(len(*c.namespaces.byName.Load())), NamespacesMax: int64(c.config.NamespacesMax),
+		Namespaces: int64(len(c.namespaces.all())), NamespacesMax: int64(c.config.NamespacesMax),
 		Started: n.started,
 	}
 	for _, s := range c.shards {
@@ -103,7 +103,7 @@ func (c *Cache) Stats() Stats {
 		stats.Misses += s.misses.Load()
 	}
 	// Per generation, so that what a flush made unreachable is gone before it is reclaimed.
-	for _, ns := range *c.namespaces.byName.Load() {
+	for _, ns := range c.namespaces.all() {
 		stats.Entries += c.entriesOf(ns.current.Load())
 	}
 	stats.L1Hits = max(stats.Hits-stats.L2Hits, 0)
@@ -118,7 +118,7 @@ func (c *Cache) Stats() Stats {
 // Namespaces describes the namespaces, sorted by name.
 func (c *Cache) Namespaces() []NamespaceStats {
 	var list []NamespaceStats
-	for name, ns := range *c.namespaces.byName.Load() {
+	for name, ns := range c.namespaces.all() {
 		gen := ns.current.Load()
 		row := NamespaceStats{
 			Name: name, Generation: gen.number, Created: ns.created, Limits: *ns.limits.Load(),

@@ -33,7 +33,7 @@ func scanAll(t *testing.T, c *Cache) (all census, byNamespace map[string]census)
 		s.mu.RUnlock()
 	}
 	if c.config.Tier != nil {
-		for name, ns := range *c.namespaces.byName.Load() {
+		for name, ns := range c.namespaces.all() {
 			err := c.config.Tier.ScanPrefix(background, ns.current.Load().id, nil, func(r *Record) bool {
 				if keys[name] == nil {
 					keys[name] = map[string]bool{}
@@ -167,11 +167,11 @@ func TestLatenciesOfEveryOperation(t *testing.T) {
 		put(t, c, "n", fmt.Sprint(i), "v")
 	}
 	settle(t, c)
-	for range 2000 { // one in 16 is measured
+	for range 5000 { // one in 64 is measured
 		get(t, c, "n", "1")
 		get(t, c, "n", "none")
 	}
-	for range 30 {
+	for range 100 {
 		evictAll(c)
 		for i := range 20 {
 			get(t, c, "n", fmt.Sprint(i))

@@ -150,7 +150,7 @@ func (m *Main) stop(s *settings, server *pgwire.Server, store *cache.Cache, logg
 
 // openCache opens the disk tier, if there is one, and the cache over it.
 func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
-	clock := cache.NewClock(time.Now)
+	clock := cache.SystemClock()
 	config := cache.Config{
 		Clock:             clock,
 		L1BytesMax:        int64(s.L1Bytes),
