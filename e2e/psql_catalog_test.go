@@ -44,7 +44,7 @@ var backslashes = []struct {
 	{`\dRp`, []string{"List of publications"}},
 	{`\des`, []string{"List of foreign servers"}},
 	{`\dF english`, []string{" pg_catalog | english |"}},
-	{`\dL`, []string{" plpgsql | pgcache | t"}},
+	{`\dL`, []string{"List of languages"}}, // none but those of functions: there is no DO
 	{`\dy`, []string{"List of event triggers"}},
 	{`\ddp`, []string{"Default access privileges"}},
 	{`\conninfo`, []string{`You are connected to database "pgcache" as user "pgcache" on host`}},

@@ -24,7 +24,8 @@ func (c *conn) parse(body []byte) error {
 	if err := c.checkTransaction(s); err != nil && !blank(m.sql) {
 		return err // an empty one fails, as in PostgreSQL, only when it is bound
 	}
-	if err := c.names.putStatement(string(m.name), s, text, len(m.sql)); err != nil {
+	source := Source{SQL: sql, At: c.server.now()}
+	if err := c.names.putStatement(string(m.name), s, text, source); err != nil {
 		return err
 	}
 	c.reply.add(parseComplete)
@@ -52,13 +53,20 @@ func (c *conn) bind(message frame) error {
 		}
 	}()
 	p.statement, p.text, p.columns = s.Statement, s.text, s.Columns()
+	s.uses++
+	if len(portalName) > 0 {
+		p.source = Source{SQL: s.source.SQL, At: c.server.now()}
+		if s == &c.names.unnamed && s.text != nil {
+			p.source.SQL = *s.text // whose source is not kept
+		}
+	}
 	if err := c.decodeArgs(p, rest, message.owned, statementName); err != nil {
 		return err
 	}
 	if err := c.checkTransaction(p.statement); err != nil {
 		return err
 	}
-	if err := c.names.reservePortal(portalName, len(p.memory)); err != nil {
+	if err := c.names.reservePortal(portalName, p.bytes()); err != nil {
 		return err
 	}
 	if err := p.completeFormats(); err != nil {

@@ -1,5 +1,11 @@
 package pgwire
 
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
 // Names holds a connection's prepared statements by name, and its portals. Used by the
 // connection's goroutine only. The server bounds their number and bytes.
 type Names struct {
@@ -8,12 +14,12 @@ type Names struct {
 
 	// unnamed is the statement "", or nil. statementBytes is what the named ones are charged.
 	unnamed        namedStatement
-	statements     map[string]namedStatement
+	statements     map[string]*namedStatement
 	statementBytes int
 
 	unnamedPortal *portal
 	portals       map[string]*portal
-	portalBytes   int // argument memory of all open portals
+	portalBytes   int // arguments and texts of all open portals
 	// running is the portal being executed; nothing but its own end closes it.
 	running *portal
 	// closed are portals to be used again.
@@ -22,8 +28,34 @@ type Names struct {
 
 type namedStatement struct {
 	Statement
-	text  *string // as Activity shows it; nil: not known
-	bytes int
+	text   *string // as Activity shows it; nil: not known
+	source Source
+	uses   int64 // how many times it was bound
+	bytes  int
+}
+
+// Source is what a statement or portal was made by.
+type Source struct {
+	SQL string
+	At  time.Time
+	// FromSQL: by PREPARE, not by Parse.
+	FromSQL bool
+}
+
+// StatementInfo is a named statement as others may see it.
+type StatementInfo struct {
+	Name string
+	Source
+	Uses      int64
+	Statement Statement
+}
+
+// PortalInfo is a named portal as others may see it.
+type PortalInfo struct {
+	Name string
+	Source
+	IsHeld bool
+	Bound  Portal
 }
 
 // NewNames makes Names for a Session that runs without a server.
@@ -39,54 +71,61 @@ func (n *Names) Statement(name string) (Statement, bool) {
 		return n.unnamed.Statement, n.unnamed.Statement != nil
 	}
 	s, ok := n.statements[name]
-	return s.Statement, ok
+	if !ok {
+		return nil, false
+	}
+	return s.Statement, true
 }
 
-// StatementTexts are the named statements with their texts, empty where those are not known.
-func (n *Names) StatementTexts() map[string]string {
-	texts := make(map[string]string, len(n.statements))
+// UseStatement notes that a named statement is bound by SQL.
+func (n *Names) UseStatement(name string) {
+	if s := n.statements[name]; s != nil {
+		s.uses++
+	}
+}
+
+// Statements are the named statements, by name.
+func (n *Names) Statements() []StatementInfo {
+	list := make([]StatementInfo, 0, len(n.statements))
 	for name, s := range n.statements {
-		if texts[name] = ""; s.text != nil {
-			texts[name] = *s.text
-		}
+		list = append(list, StatementInfo{name, s.source, s.uses, s.Statement})
 	}
-	return texts
+	slices.SortFunc(list, func(a, b StatementInfo) int { return cmp.Compare(a.Name, b.Name) })
+	return list
 }
 
-// PortalNames are the names of the named portals.
-func (n *Names) PortalNames() []string {
-	var names []string
-	for name := range n.portals {
-		if name != "" {
-			names = append(names, name)
-		}
+// Portals are the named portals, by name.
+func (n *Names) Portals() []PortalInfo {
+	list := make([]PortalInfo, 0, len(n.portals))
+	for name, p := range n.portals {
+		list = append(list, PortalInfo{name, p.source, p.isHeld, p.bound})
 	}
-	return names
+	slices.SortFunc(list, func(a, b PortalInfo) int { return cmp.Compare(a.Name, b.Name) })
+	return list
 }
 
 // statement is Statement for a name in a message; it does not allocate.
-func (n *Names) statement(name []byte) (namedStatement, error) {
+func (n *Names) statement(name []byte) (*namedStatement, error) {
 	if len(name) == 0 {
 		if n.unnamed.Statement == nil {
-			return namedStatement{}, Errorf(CodeInvalidStatementName, "unnamed prepared statement does not exist")
+			return nil, Errorf(CodeInvalidStatementName, "unnamed prepared statement does not exist")
 		}
-		return n.unnamed, nil
+		return &n.unnamed, nil
 	}
 	s, ok := n.statements[string(name)]
 	if !ok {
-		return namedStatement{}, Errorf(CodeInvalidStatementName, "prepared statement \"%s\" does not exist", name)
+		return nil, Errorf(CodeInvalidStatementName, "prepared statement \"%s\" does not exist", name)
 	}
 	return s, nil
 }
 
 // PutStatement stores a named statement (42P05 if the name is taken, 54000-class errors
-// over the limits; size is the bytes to account, at least the text's length). The unnamed
-// one is replaced.
-func (n *Names) PutStatement(name string, s Statement, size int) error {
-	return n.putStatement(name, s, nil, size)
+// over the limits, in which the length of its text counts). The unnamed one is replaced.
+func (n *Names) PutStatement(name string, s Statement, source Source) error {
+	return n.putStatement(name, s, nil, source)
 }
 
-func (n *Names) putStatement(name string, s Statement, text *string, size int) error {
+func (n *Names) putStatement(name string, s Statement, text *string, source Source) error {
 	if name == "" {
 		n.unnamed = namedStatement{Statement: s, text: text}
 		return nil
@@ -94,16 +133,16 @@ func (n *Names) putStatement(name string, s Statement, text *string, size int) e
 	if _, taken := n.statements[name]; taken {
 		return Errorf(CodeDuplicatePreparedStatement, "prepared statement \"%s\" already exists", name)
 	}
-	size += len(name) + statementOverheadBytes
+	size := len(source.SQL) + len(name) + statementOverheadBytes
 	if len(n.statements) >= n.limits.Statements || n.statementBytes+size > n.limits.StatementBytes {
 		e := Errorf(CodeProgramLimitExceeded, "too many prepared statements")
 		e.Hint = "Deallocate statements that are no longer needed."
 		return e
 	}
 	if n.statements == nil {
-		n.statements = make(map[string]namedStatement)
+		n.statements = make(map[string]*namedStatement)
 	}
-	n.statements[name] = namedStatement{s, text, size}
+	n.statements[name] = &namedStatement{Statement: s, text: text, source: source, bytes: size}
 	n.statementBytes += size
 	return nil
 }
@@ -117,8 +156,10 @@ func (n *Names) DropStatement(name string) bool {
 		return had
 	}
 	s, ok := n.statements[name]
-	n.statementBytes -= s.bytes
-	delete(n.statements, name)
+	if ok {
+		n.statementBytes -= s.bytes
+		delete(n.statements, name)
+	}
 	return ok
 }
 
@@ -131,12 +172,12 @@ func (n *Names) DropAllStatements() {
 // PutPortal stores a portal that SQL has opened: a cursor (42P03 if the name is taken,
 // 54000 over the limits). Only the end of the session, or somebody who names it, closes one
 // that isHeld; others end with their transaction.
-func (n *Names) PutPortal(name string, s Statement, bound Portal, isHeld bool) error {
-	if err := n.reservePortal([]byte(name), 0); err != nil {
+func (n *Names) PutPortal(name string, s Statement, bound Portal, source Source, isHeld bool) error {
+	if err := n.reservePortal([]byte(name), len(source.SQL)); err != nil {
 		return err
 	}
 	p := n.newPortal()
-	p.statement, p.columns, p.bound, p.isHeld = s, s.Columns(), bound, isHeld
+	p.statement, p.columns, p.bound, p.source, p.isHeld = s, s.Columns(), bound, source, isHeld
 	p.args.ResultFormats = expandFormats(p.args.ResultFormats[:0], len(p.columns))
 	n.putPortal([]byte(name), p)
 	return nil
@@ -198,7 +239,7 @@ func (n *Names) portal(name []byte) (*portal, error) {
 
 // reservePortal makes room for a portal of this name: the unnamed one is replaced, a named one
 // must be new.
-func (n *Names) reservePortal(name []byte, argumentBytes int) error {
+func (n *Names) reservePortal(name []byte, bytes int) error {
 	if len(name) == 0 {
 		if n.unnamedPortal != nil {
 			n.closePortal(n.unnamedPortal)
@@ -206,7 +247,7 @@ func (n *Names) reservePortal(name []byte, argumentBytes int) error {
 	} else if _, taken := n.portals[string(name)]; taken {
 		return Errorf(CodeDuplicateCursor, "cursor \"%s\" already exists", name)
 	}
-	if len(n.portals) >= n.limits.Portals || n.portalBytes+argumentBytes > n.limits.PortalBytes {
+	if len(n.portals) >= n.limits.Portals || n.portalBytes+bytes > n.limits.PortalBytes {
 		e := Errorf(CodeProgramLimitExceeded, "too many open portals")
 		e.Hint = "Close portals that are no longer needed, or end the transaction."
 		return e
@@ -226,7 +267,7 @@ func (n *Names) newPortal() *portal {
 
 // putPortal stores a portal that has been bound.
 func (n *Names) putPortal(name []byte, p *portal) {
-	n.portalBytes += len(p.memory)
+	n.portalBytes += p.bytes()
 	if len(name) == 0 {
 		n.unnamedPortal = p
 		return
@@ -245,7 +286,7 @@ func (n *Names) closePortal(p *portal) {
 	} else {
 		delete(n.portals, p.name)
 	}
-	n.portalBytes -= len(p.memory)
+	n.portalBytes -= p.bytes()
 	n.recycle(p)
 }
 

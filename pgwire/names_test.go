@@ -27,11 +27,11 @@ func TestPortalsOfSQL(t *testing.T) {
 	n := NewNames(Limits{})
 	held, other, last := &closing{}, &closing{}, &closing{}
 	for name, p := range map[string]*closing{"held": held, "other": other} {
-		if err := n.PutPortal(name, noStatement{}, p, p == held); err != nil {
+		if err := n.PutPortal(name, noStatement{}, p, Source{}, p == held); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := n.PutPortal("held", noStatement{}, &closing{}, false); codeOf(err) != CodeDuplicateCursor {
+	if err := n.PutPortal("held", noStatement{}, &closing{}, Source{}, false); codeOf(err) != CodeDuplicateCursor {
 		t.Errorf("the same name again: %v", err)
 	}
 	if p, ok := n.Portal("held"); !ok || p != Portal(held) {
@@ -47,7 +47,7 @@ func TestPortalsOfSQL(t *testing.T) {
 	if !n.DropPortal("held") || !held.closed {
 		t.Error("not closed by name")
 	}
-	if err := n.PutPortal("last", noStatement{}, last, true); err != nil {
+	if err := n.PutPortal("last", noStatement{}, last, Source{}, true); err != nil {
 		t.Fatal(err)
 	}
 	n.DropAllPortals()

@@ -5,6 +5,7 @@ type portal struct {
 	name      string
 	statement Statement
 	text      *string // the statement's, as Activity shows it
+	source    Source  // of a named one
 	columns   []Column
 	bound     Portal
 	isHeld    bool // it outlives its transaction
@@ -61,9 +62,12 @@ func (p *portal) reset(pool *bufferPool) {
 		pool.putRead(p.block)
 		p.block = nil
 	}
-	p.name, p.statement, p.text, p.columns, p.isHeld = "", nil, nil, nil, false
+	p.name, p.statement, p.text, p.columns, p.isHeld, p.source = "", nil, nil, nil, false, Source{}
 	p.state, p.suspended, p.completion = portalReady, false, Completion{}
 }
+
+// bytes is what an open portal is charged: its arguments, and its text if it keeps that.
+func (p *portal) bytes() int { return len(p.memory) + len(p.source.SQL) }
 
 // expandFormats makes of 0, 1 or n format codes one for each of n values.
 func expandFormats(formats []Format, n int) []Format {

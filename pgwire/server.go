@@ -131,6 +131,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return s.ServeAccess(ctx, listener, Access{})
 }
 
+// ErrClosed is what Serve returns on a server that was shut down or closed before.
+var ErrClosed = errors.New("pgwire: serve: server is closed")
+
 // ServeAccess is Serve with another way in. It refuses an Access that leaves the listener
 // open to whom it should not.
 func (s *Server) ServeAccess(ctx context.Context, listener net.Listener, access Access) error {
@@ -141,7 +144,7 @@ func (s *Server) ServeAccess(ctx context.Context, listener net.Listener, access 
 	s.mu.Lock()
 	if s.mu.state != serving {
 		s.mu.Unlock()
-		return errors.New("pgwire: serve: server is closed")
+		return ErrClosed
 	}
 	s.mu.listeners[listener] = struct{}{}
 	s.mu.Unlock()

@@ -28,15 +28,15 @@ func (p *planner) declareStatement(n *pg_query.DeclareCursorStmt) (*plan, error)
 	if err != nil {
 		return nil, err
 	}
-	name, options := n.Portalname, n.Options
+	name, sql, options := n.Portalname, p.sql, n.Options
 	out := simple(func(x *execution) (outcome, error) {
-		return outcome{tag: "DECLARE CURSOR"}, declare(x, name, query, options)
+		return outcome{tag: "DECLARE CURSOR"}, declare(x, name, sql, query, options)
 	})
 	out.ownParams = query.ownParams
 	return out, nil
 }
 
-func declare(x *execution, name string, query *plan, options int32) error {
+func declare(x *execution, name, sql string, query *plan, options int32) error {
 	s := x.session
 	isHeld := options&cursorHold != 0
 	if x.isAlone && !isHeld {
@@ -60,7 +60,7 @@ func declare(x *execution, name string, query *plan, options int32) error {
 	if c.rows.out, err = query.action.run(c.rows); err != nil {
 		return err
 	}
-	if err := s.info.Names.PutPortal(name, &statement{session: s, plan: query}, c, isHeld); err != nil {
+	if err := s.info.Names.PutPortal(name, &statement{session: s, plan: query}, c, pgwire.Source{SQL: sql, At: s.statementTime}, isHeld); err != nil {
 		c.Close()
 		return err
 	}

@@ -29,10 +29,11 @@ func (p *planner) prepareStatement(n *pg_query.PrepareStmt) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, size := n.Name, len(p.sql)
+	name, sql := n.Name, p.sql
 	return simple(func(x *execution) (outcome, error) {
 		s := x.session
-		return outcome{tag: "PREPARE"}, s.info.Names.PutStatement(name, s.statementOf(prepared), size)
+		source := pgwire.Source{SQL: sql, At: s.statementTime, FromSQL: true}
+		return outcome{tag: "PREPARE"}, s.info.Names.PutStatement(name, s.statementOf(prepared), source)
 	}), nil
 }
 
@@ -73,6 +74,7 @@ func (e *executeStatement) bind(ctx context.Context, s *session, args *pgwire.Bi
 	if err != nil {
 		return nil, err
 	}
+	s.info.Names.UseStatement(e.name)
 	inner := &pgwire.BindArgs{ResultFormats: args.ResultFormats}
 	if inner.Params, err = e.arguments(s, prepared); err != nil {
 		return nil, position(e.sql, err)

@@ -41,10 +41,17 @@ func newCatalog() (*catalog.Catalog, error) {
 	config := catalog.Config{Library: library.All(), Roles: rolesOf, Callers: callers(), Rows: map[string]catalog.Rows{
 		"pg_settings": settingRows, "pg_stat_activity": backendRows, "pg_stat_ssl": tlsRows, "pg_prepared_statements": preparedRows, "pg_cursors": cursorRows,
 	}}
+	comments := comments()
 	for _, own := range ownRelations {
-		config.Relations = append(config.Relations, describeRelation(own.name, own.comment, own.key))
+		r := describeRelation(own.name, own.comment, own.key)
+		for _, c := range r.Columns {
+			r.Comments = append(r.Comments, columnComment(comments, r.Name, c.Name))
+		}
+		config.Relations = append(config.Relations, r)
 	}
+	config.Comments = make(map[string]string)
 	for _, name := range procedureNames {
+		config.Comments[name] = comments[name+"()"]
 		for _, f := range functions(name) {
 			config.Functions = append(config.Functions, describeFunction(f))
 		}

@@ -175,3 +175,32 @@ func benchmarkQuery(b *testing.B, sql string) {
 		portal.Close()
 	}
 }
+
+// TestEverythingHasAComment: \\d+ and \\df+ tell what each column and procedure is.
+func TestEverythingHasAComment(t *testing.T) {
+	w := newWorld(t, nil)
+	s := w.session("main")
+	for _, sql := range []string{
+		`SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND col_description(c.oid, a.attnum) IS NULL`,
+		`SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND obj_description(oid, 'pg_class') IS NULL`,
+		`SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND obj_description(oid, 'pg_proc') IS NULL`,
+	} {
+		if got := w.answer(s, sql); got != "SELECT 0\n" {
+			t.Errorf("no comment: %s", got)
+		}
+	}
+	named := make(map[string]bool)
+	for _, own := range ownRelations {
+		for _, c := range describeRelation(own.name, "", 0).Columns {
+			named[own.name+"."+c.Name] = true
+		}
+	}
+	for _, name := range procedureNames {
+		named[name+"()"] = true
+	}
+	for name := range comments() {
+		if !named[name] {
+			t.Errorf("a comment on %s, which does not exist", name)
+		}
+	}
+}

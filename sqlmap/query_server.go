@@ -31,24 +31,44 @@ func tlsRows(env *schema.Env) ([]catalog.Row, error) {
 	return rows, nil
 }
 
-// preparedRows are the rows of pg_prepared_statements. A text that is not known is NULL.
+// preparedRows are the rows of pg_prepared_statements. A statement has one plan, for all
+// values of its parameters.
 func preparedRows(env *schema.Env) ([]catalog.Row, error) {
 	var rows []catalog.Row
-	for name, text := range sessionOf(env).info.Names.StatementTexts() {
-		row := catalog.Row{"name": types.OfText(name)}
-		if text != "" {
-			row["statement"] = types.OfText(text)
+	for _, s := range sessionOf(env).info.Names.Statements() {
+		var results []types.Value
+		for _, c := range s.Statement.Columns() {
+			results = append(results, types.OfInt(int64(c.TypeOID)))
+		}
+		row := catalog.Row{"name": types.OfText(s.Name), "statement": types.OfText(s.SQL), "prepare_time": types.OfTime(s.At), "from_sql": types.OfBool(s.FromSQL),
+			"parameter_types": typeList(s.Statement.ParamOIDs()), "generic_plans": types.OfInt(s.Uses), "custom_plans": types.OfInt(0)}
+		if results != nil {
+			row["result_types"] = types.OfArray(results)
 		}
 		rows = append(rows, row)
 	}
 	return rows, nil
 }
 
+// typeList is a regtype[].
+func typeList(oids []uint32) types.Value {
+	list := make([]types.Value, len(oids))
+	for i, oid := range oids {
+		list[i] = types.OfInt(int64(oid))
+	}
+	return types.OfArray(list)
+}
+
 // cursorRows are the rows of pg_cursors.
 func cursorRows(env *schema.Env) ([]catalog.Row, error) {
 	var rows []catalog.Row
-	for _, name := range sessionOf(env).info.Names.PortalNames() {
-		rows = append(rows, catalog.Row{"name": types.OfText(name)})
+	for _, p := range sessionOf(env).info.Names.Portals() {
+		row := catalog.Row{"name": types.OfText(p.Name), "statement": types.OfText(p.SQL), "is_holdable": types.OfBool(p.IsHeld),
+			"is_binary": types.OfBool(false), "is_scrollable": types.OfBool(false), "creation_time": types.OfTime(p.At)}
+		if c, ok := p.Bound.(*cursorPortal); ok {
+			row["is_binary"], row["is_scrollable"] = types.OfBool(c.isBinary), types.OfBool(c.passed != nil)
+		}
+		rows = append(rows, row)
 	}
 	return rows, nil
 }

@@ -47,6 +47,10 @@ func (p *planner) utilityStatement(stmt *pg_query.Node) (*plan, error) {
 	case *pg_query.Node_CreateRoleStmt, *pg_query.Node_AlterRoleStmt, *pg_query.Node_AlterRoleSetStmt, *pg_query.Node_DropRoleStmt,
 		*pg_query.Node_GrantStmt, *pg_query.Node_GrantRoleStmt:
 		return nil, unsupported(-1, "managing users in SQL is", userHint)
+	case *pg_query.Node_DoStmt, *pg_query.Node_CreateFunctionStmt:
+		return nil, unsupported(-1, "DO and CREATE FUNCTION are", "There is no procedural language: send the statements one by one, in a transaction block if they belong together.")
+	case *pg_query.Node_CreateExtensionStmt:
+		return nil, unsupported(-1, "CREATE EXTENSION is", "There are no extensions; more than 900 of PostgreSQL's own functions are there.")
 	case *pg_query.Node_CreateStmt, *pg_query.Node_CreateTableAsStmt, *pg_query.Node_AlterTableStmt, *pg_query.Node_DropStmt, *pg_query.Node_IndexStmt:
 		return nil, unsupported(-1, "creating or changing tables is", generalHint)
 	}

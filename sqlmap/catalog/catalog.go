@@ -61,6 +61,8 @@ type Config struct {
 	Functions []*schema.Function
 	// Library has the code for PostgreSQL's functions.
 	Library []schema.Implementation
+	// Comments are those on Functions, by name.
+	Comments map[string]string
 	// Callers are who may call a function of Functions, by name.
 	Callers map[string]Access
 	// Roles are the users that a session sees; nil: itself, who may do everything. It is

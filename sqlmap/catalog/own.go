@@ -88,6 +88,9 @@ func (c *Catalog) describeOwn() map[string][]Row {
 	}
 	for _, f := range c.config.Functions {
 		describeFunction(f, c.config.Callers[f.Name], add)
+		if comment := c.config.Comments[f.Name]; comment != "" {
+			add("pg_description", Row{"objoid": oidOf(f.OID), "classoid": integer(procOID), "description": text(comment)})
+		}
 	}
 	for _, d := range []struct {
 		table       string

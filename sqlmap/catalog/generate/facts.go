@@ -35,6 +35,7 @@ func (s *source) facts() ([]snapshot.Content, error) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
+	extensions := s.extensions()
 	var out []snapshot.Content
 	for _, full := range names {
 		schema, name, _ := strings.Cut(full, ".")
@@ -54,7 +55,7 @@ func (s *source) facts() ([]snapshot.Content, error) {
 			content.Columns = append(content.Columns, snapshot.Column{Name: column, Type: oid})
 		}
 		for _, row := range t.rows {
-			if t.isOfUser(row) || name == "pg_authid" && t.cell(row, "oid") == bootstrapUser {
+			if t.isOfUser(row) || t.isAbout(row, extensions) || name == "pg_authid" && t.cell(row, "oid") == bootstrapUser {
 				continue
 			}
 			s.renameOwner(t, row)
@@ -104,6 +105,30 @@ func (t *table) isOfUser(row []*string) bool {
 			continue
 		}
 		if n, err := strconv.ParseUint(*row[i], 10, 32); err == nil && n >= firstUserOID {
+			return true
+		}
+	}
+	return false
+}
+
+// extensions are the OIDs of extensions and of what is in them. There are none in pgcache:
+// a client that finds plpgsql would go on to send DO.
+func (s *source) extensions() map[string]bool {
+	const extensionClass = "3079"
+	found := make(map[string]bool)
+	t := s.tables["pg_catalog.pg_depend"]
+	for _, row := range t.rows {
+		if t.cell(row, "refclassid") == extensionClass {
+			found[t.cell(row, "objid")], found[t.cell(row, "refobjid")] = true, true
+		}
+	}
+	return found
+}
+
+// isAbout reports a row that is one of some objects, or names one as what it is about.
+func (t *table) isAbout(row []*string, oids map[string]bool) bool {
+	for _, column := range []string{"oid", "objid", "objoid", "refobjid"} {
+		if i := t.position(column); i >= 0 && row[i] != nil && oids[*row[i]] {
 			return true
 		}
 	}
