@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -158,7 +160,11 @@ func (memcached) reply(in *bufio.Reader, op operation) error {
 
 // startPostgres starts Debian's PostgreSQL with an UNLOGGED table.
 func startPostgres() (*server, func(), error) {
-	postgres, err := realpostgres.Start()
+	bins := slices.DeleteFunc(realpostgres.Installed(), func(bin string) bool { return !strings.HasPrefix(bin, "/usr/") })
+	if len(bins) == 0 {
+		return nil, func() {}, errors.New("no PostgreSQL from a package of the distribution")
+	}
+	postgres, err := realpostgres.StartFrom(bins[0])
 	if err != nil {
 		return nil, func() {}, err
 	}

@@ -1,4 +1,4 @@
-// Command compat runs the statements of clients against pgcache and, where Debian's
+// Command compat runs the statements of clients against pgcache and, where a
 // PostgreSQL is installed, against that too, and prints how far the two agree: a row a
 // client. It starts both servers itself, gives PostgreSQL tables like pgcache's relations
 // and copies their rows into them.
@@ -7,7 +7,8 @@
 //
 // A corpus is a folder of files, one a client; in a file a line "-- %%" ends a statement.
 // Comments before a statement are left out, and statements that are no SELECT are not run.
-// Parameters get values that suit the types PostgreSQL infers.
+// Parameters get values that suit the types PostgreSQL infers. A difference that is in the nature of
+// the data (see reasons) is counted by its reason.
 package main
 
 import (
@@ -24,28 +25,30 @@ import (
 func main() {
 	server := flag.String("server", "bin/pgcache", "the pgcache `binary`")
 	corpus := flag.String("corpus", "testdata/clients", "the `folder` with the statements")
+	bin := flag.String("postgres", "", "the `folder` with the programs of the PostgreSQL to compare with (default: the one that make deps installs, else Debian's newest)")
 	isVerbose := flag.Bool("v", false, "print what differs")
 	minimum := flag.Float64("min", 0, "fail if less than this `percentage` of the statements that PostgreSQL accepts runs")
 	flag.Parse()
-	if err := run(*server, *corpus, *isVerbose, *minimum); err != nil {
+	if err := run(*server, *bin, *corpus, *isVerbose, *minimum); err != nil {
 		fmt.Fprintln(os.Stderr, "compat:", err)
 		os.Exit(1)
 	}
 }
 
-func run(binary, corpus string, isVerbose bool, minimum float64) error {
+func run(binary, bin, corpus string, isVerbose bool, minimum float64) error {
 	files, err := filepath.Glob(filepath.Join(corpus, "*.sql"))
 	if err != nil || len(files) == 0 {
 		return fmt.Errorf("no *.sql in %s (%w)", corpus, err)
 	}
 	ctx := context.Background()
-	pair, err := startPair(ctx, binary)
+	pair, err := startPair(ctx, binary, bin)
 	if err != nil {
 		return err
 	}
 	defer pair.stop()
 	total := &report{client: "all"}
 	seen := make(map[string]bool)
+	known, excused := reasons(), make(map[string]int)
 	fmt.Println(header)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -63,6 +66,11 @@ func run(binary, corpus string, isVerbose bool, minimum float64) error {
 				return fmt.Errorf("%s: %w", file, err)
 			}
 			r.add(c)
+			if c.accepted && c.failure == "" && c.difference != "" {
+				why := excuse(known, sql)
+				excused[why]++
+				c.difference += " [" + why + "]"
+			}
 			if isVerbose {
 				c.print(r.client, sql)
 			}
@@ -71,6 +79,7 @@ func run(binary, corpus string, isVerbose bool, minimum float64) error {
 		total.merge(r)
 	}
 	fmt.Println(total)
+	printExcuses(known, excused)
 	if got := percentage(total.run, total.accepted); got < minimum {
 		return fmt.Errorf("%.1f %% of the statements run, %.1f %% are wanted", got, minimum)
 	}
@@ -93,6 +102,20 @@ func statements(text string) []string {
 		}
 	}
 	return out
+}
+
+// printExcuses counts the statements whose rows differ, by the reason.
+func printExcuses(known []reason, excused map[string]int) {
+	if len(excused) == 0 {
+		return
+	}
+	fmt.Println("\ndifferences in rows and values")
+	for _, r := range known {
+		if excused[r.name] > 0 {
+			fmt.Printf("%6d  %s\n", excused[r.name], r.name)
+		}
+	}
+	fmt.Printf("%6d  unexplained\n", excused[""])
 }
 
 const header = "client                          accepted     run  same rows  same columns  same values      p95      max"

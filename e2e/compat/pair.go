@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -25,24 +26,29 @@ type pair struct {
 	pgcache  *pgconn.PgConn
 	postgres *realpostgres.Server // nil: not installed
 	real     *pgconn.PgConn
+	// names are the names of objects by their OIDs, in either server.
+	ownNames, realNames map[string]string
 }
 
-func startPair(ctx context.Context, binary string) (*pair, error) {
+// startPair starts pgcache and PostgreSQL: that in the folder bin, or the first installed.
+func startPair(ctx context.Context, binary, bin string) (*pair, error) {
 	p := &pair{}
 	if err := p.startPgcache(ctx, binary); err != nil {
 		p.stop()
 		return nil, err
 	}
 	var err error
-	if p.postgres, err = realpostgres.Start(); err != nil {
+	start := realpostgres.Start
+	if bin != "" {
+		start = func() (*realpostgres.Server, error) { return realpostgres.StartFrom(bin) }
+	}
+	if p.postgres, err = start(); err != nil && bin != "" {
+		return p, err
+	} else if err != nil {
 		fmt.Println("not compared with PostgreSQL:", err)
 		return p, nil
 	}
-	if p.real, err = pgconn.Connect(ctx, "postgres://postgres@"+p.postgres.Address+"/postgres?sslmode=disable&timezone=UTC"); err != nil {
-		p.stop()
-		return nil, err
-	}
-	if err := p.copyRelations(ctx); err != nil {
+	if err := p.mirror(ctx); err != nil {
 		p.stop()
 		return nil, err
 	}
@@ -69,7 +75,7 @@ func (p *pair) startPgcache(ctx context.Context, binary string) error {
 		return errors.New("pgcache ended before it was ready")
 	}
 	go func() { _, _ = io.Copy(io.Discard, log) }()
-	if p.pgcache, err = pgconn.Connect(ctx, "postgres://postgres@"+address+"/postgres?sslmode=disable&timezone=UTC"); err != nil {
+	if p.pgcache, err = connect(ctx, address, owner, database); err != nil {
 		return err
 	}
 	return p.pgcache.Exec(ctx, sample).Close()
@@ -99,70 +105,6 @@ func (p *pair) stop() {
 	}
 }
 
-// copyRelations makes tables like pgcache's relations in PostgreSQL, with their rows of now.
-func (p *pair) copyRelations(ctx context.Context) error {
-	columns := p.pgcache.ExecParams(ctx, `SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-		coalesce(a.attnum = ANY (i.indkey), false)
-		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
-		LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
-		WHERE n.nspname = 'public' AND c.relkind IN ('r', 'v') AND a.attnum > 0 ORDER BY c.oid, a.attnum`, nil, nil, nil, nil).Read()
-	if columns.Err != nil {
-		return fmt.Errorf("describe relations: %w", columns.Err)
-	}
-	var names []string
-	definitions, keys := make(map[string][]string), make(map[string][]string)
-	for _, row := range columns.Rows {
-		table, column := string(row[0]), string(row[1])
-		if definitions[table] == nil {
-			names = append(names, table)
-		}
-		definitions[table] = append(definitions[table], `"`+column+`" `+string(row[2]))
-		if string(row[4]) == "t" {
-			keys[table] = append(keys[table], `"`+column+`"`)
-		}
-	}
-	for _, table := range names {
-		parts := definitions[table]
-		if keys[table] != nil {
-			parts = append(parts, "PRIMARY KEY ("+strings.Join(keys[table], ", ")+")")
-		}
-		if err := p.real.Exec(ctx, "CREATE TABLE "+table+" ("+strings.Join(parts, ", ")+")").Close(); err != nil {
-			return fmt.Errorf("create %s: %w", table, err)
-		}
-		if err := p.copyRows(ctx, table); err != nil {
-			return fmt.Errorf("copy %s: %w", table, err)
-		}
-	}
-	return nil
-}
-
-func (p *pair) copyRows(ctx context.Context, table string) error {
-	rows := p.pgcache.ExecParams(ctx, "SELECT * FROM "+table, nil, nil, nil, nil).Read()
-	if rows.Err != nil {
-		return rows.Err
-	}
-	for _, row := range rows.Rows {
-		marks := make([]string, len(row))
-		for i, f := range rows.FieldDescriptions {
-			marks[i] = fmt.Sprintf("$%d::text::%s", i+1, typeName(f.DataTypeOID))
-		}
-		if err := p.real.ExecParams(ctx, "INSERT INTO "+table+" VALUES ("+strings.Join(marks, ", ")+")", row, nil, nil, nil).Read().Err; err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// typeName is a type that text can be cast to.
-func typeName(oid uint32) string {
-	names := map[uint32]string{16: "bool", 17: "bytea", 20: "int8", 21: "int2", 23: "int4", 25: "text", 700: "float4", 701: "float8",
-		1009: "text[]", 1184: "timestamptz", 1186: "interval", 1700: "numeric", 3802: "jsonb", 869: "inet", 26: "oid", 19: "name", 28: "xid"}
-	if names[oid] == "" {
-		return "text"
-	}
-	return names[oid]
-}
-
 // comparison is what became of one statement.
 type comparison struct {
 	accepted                          bool
@@ -183,12 +125,12 @@ func (p *pair) compare(ctx context.Context, sql string) (comparison, error) {
 	var real answer
 	c := comparison{accepted: true}
 	if p.real != nil {
-		if real = ask(ctx, p.real, sql); real.err != nil {
+		if real = ask(ctx, p.real, p.realNames, sql); real.err != nil {
 			return comparison{}, p.real.Exec(ctx, "ROLLBACK").Close()
 		}
 	}
 	began := time.Now()
-	own := ask(ctx, p.pgcache, sql)
+	own := ask(ctx, p.pgcache, p.ownNames, sql)
 	c.took = time.Since(began)
 	if own.err != nil {
 		c.failure = own.err.Error()
@@ -234,13 +176,16 @@ func difference(own, real *answer) string {
 	return ""
 }
 
-func ask(ctx context.Context, conn *pgconn.PgConn, sql string) answer {
+// ask runs a statement. Numbers of objects that differ from one cluster to the next are
+// replaced by names.
+func ask(ctx context.Context, conn *pgconn.PgConn, names map[string]string, sql string) answer {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	described, err := conn.Prepare(ctx, "", sql, nil)
 	if err != nil {
 		return answer{err: err}
 	}
+	toast := regexp.MustCompile(`pg_toast_\d+`)
 	params := make([][]byte, len(described.ParamOIDs))
 	for i, oid := range described.ParamOIDs {
 		params[i] = []byte(parameter(oid))
@@ -250,7 +195,10 @@ func ask(ctx context.Context, conn *pgconn.PgConn, sql string) answer {
 	for _, row := range result.Rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = string(cell)
+			if cells[i] = string(cell); names[cells[i]] != "" {
+				cells[i] = names[cells[i]]
+			}
+			cells[i] = toast.ReplaceAllString(cells[i], "pg_toast_N")
 			if cell == nil {
 				cells[i] = "NULL"
 			}

@@ -1,6 +1,7 @@
-// Package realpostgres runs the PostgreSQL that Debian's package installs, in a temporary
-// directory, for tests that compare with it and for benchmarks. It is not linked into the
-// product. A Server may be used by any number of goroutines.
+// Package realpostgres runs a real PostgreSQL in a temporary directory, for tests that compare
+// with it and for benchmarks: the version that pgcache says it is, which make deps installs
+// with npm, or that of Debian's package. It is not linked into the product. A Server may be
+// used by any number of goroutines.
 package realpostgres
 
 import (
@@ -13,7 +14,6 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,16 +27,20 @@ type Server struct {
 	process *exec.Cmd
 }
 
-// Start makes a cluster and starts the newest PostgreSQL installed. PostgreSQL refuses
+// Start makes a cluster and starts the first PostgreSQL that is Installed. PostgreSQL refuses
 // root, so that root runs it as the user postgres.
 func Start() (*Server, error) {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	found := Installed()
 	if len(found) == 0 {
-		return nil, errors.New("realpostgres: no /usr/lib/postgresql/*/bin/postgres; make deps installs it")
+		return nil, errors.New("realpostgres: no PostgreSQL is installed; make deps installs it")
 	}
-	slices.Sort(found)
+	return StartFrom(found[0])
+}
+
+// StartFrom does the same with the PostgreSQL whose programs are in the folder bin.
+func StartFrom(bin string) (*Server, error) {
 	s := &Server{}
-	if err := s.start(filepath.Dir(found[len(found)-1])); err != nil {
+	if err := s.start(bin); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("realpostgres: %w", err)
 	}
@@ -50,6 +54,9 @@ func (s *Server) start(bin string) error {
 	}
 	as, err := unprivileged(s.dir)
 	if err != nil {
+		return err
+	}
+	if bin, err = forEveryone(bin, s.dir); err != nil {
 		return err
 	}
 	port, err := freePort()

@@ -31,11 +31,13 @@ const (
 	ownFunctionsFrom = 4096
 )
 
-// Places in a block.
+// Places in a block: those that PostgreSQL gives to a table with a TOAST table and a primary key.
 const (
 	blockRelation = iota
-	blockRowType
 	blockArrayType
+	blockRowType
+	_ // the TOAST table
+	_ // its index
 	blockIndex
 	blockConstraint
 	blockRule
