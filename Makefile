@@ -40,7 +40,7 @@ e2e: deps ## the built server driven by psql, pgx, psycopg and node-postgres; re
 conformance: deps ## wire transcripts against pgcache and against a real PostgreSQL
 	$(GO) test -count=1 -v -run '^TestWire' ./e2e
 
-compat: build ## statements of clients (CORPUS=folder) against pgcache and, if installed, PostgreSQL: a table
+compat: build ## statements of clients (CORPUS=folder) against pgcache and PostgreSQL (make deps installs 17): a table
 	$(GO) run ./e2e/compat -server bin/pgcache -corpus $(or $(CORPUS),testdata/clients) $(COMPATFLAGS)
 
 clients: deps ## the matrix of clients, written to docs/clients.md
@@ -68,4 +68,4 @@ bench-connections: build ## what 10,000 idle connections cost (ulimit -n above 1
 	$(GO) run ./e2e/soak -connections 10000
 
 clean: ## remove what make built (not ./data)
-	rm -rf bin e2e/node/node_modules e2e/clients/node/node_modules
+	rm -rf bin e2e/node/node_modules e2e/clients/node/node_modules e2e/realpostgres/node/node_modules

@@ -28,6 +28,7 @@ func TestQueriesOnPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
+	needsRecordedVersion(t, conn)
 	listed, err := conn.Exec(ctx, "SELECT oid, typname FROM pg_type").ReadAll()
 	if err != nil {
 		t.Fatal(err)
@@ -61,6 +62,15 @@ func TestQueriesOnPostgres(t *testing.T) {
 		if len(then) != len(now) {
 			t.Errorf("%s: %d lines are recorded, PostgreSQL makes %d", name, len(then), len(now))
 		}
+	}
+}
+
+// needsRecordedVersion fails on another PostgreSQL than recordings were made with.
+func needsRecordedVersion(t *testing.T, conn *pgconn.PgConn) {
+	t.Helper()
+	const recorded = "17"
+	if got := conn.ParameterStatus("server_version"); !strings.HasPrefix(got, recorded+".") {
+		t.Fatalf("recorded with PostgreSQL %s, this is %s; make deps installs the other", recorded, got)
 	}
 }
 

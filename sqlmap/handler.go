@@ -93,6 +93,7 @@ type Handler struct {
 	listeners *listeners
 	// variables are the run-time parameters, sorted by lower-case name.
 	variables []variable
+	standard  standardSettings
 }
 
 // New makes a Handler.
@@ -125,6 +126,7 @@ func New(cfg Config) (*Handler, error) {
 	h.listeners = newListeners(cfg.Cache)
 	defaults := map[string]string{"pgcache.durability": cfg.Cache.Durability().String()}
 	maps.Copy(defaults, cfg.SessionDefaults)
+	h.standard = h.standardSettings()
 	h.variables, err = variablesWith(h.serverVersion(), defaults)
 	return h, err
 }
@@ -140,7 +142,7 @@ func (h *Handler) NewSession(_ context.Context, info *pgwire.ConnInfo) (pgwire.S
 		return nil, pgwire.Errorf(pgwire.CodeInvalidAuthorization, "role \"%s\" is not permitted to log in", info.User)
 	}
 	s := &session{handler: h, info: info, grants: newGrants(info), status: pgwire.TxIdle}
-	s.settings.start(h.variables, info)
+	s.settings.start(h.variables, h.standard, info)
 	for _, setting := range info.Settings {
 		err := s.settings.set(setting.Name, setting.Value, false)
 		var e *pgwire.Error

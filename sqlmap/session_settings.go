@@ -9,6 +9,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
+	"pgcache/sqlmap/catalog"
 	"pgcache/sqlmap/types"
 )
 
@@ -21,9 +22,10 @@ const (
 // sessionSettings are the values of one session's run-time parameters.
 type sessionSettings struct {
 	variables []variable
-	values    []string // by position in variables; changed by put only
-	initial   []string // what RESET goes back to; may be the same memory as values
-	custom    map[string]string
+	standard  standardSettings  // those that are no variables and have no effect
+	values    []string          // by position in variables; changed by put only
+	initial   []string          // what RESET goes back to; may be the same memory as values
+	custom    map[string]string // of the client's own, and standard ones that were set
 	// saved is what a running transaction goes back to, by lower-case name.
 	saved map[string]savedSetting
 	// inTransaction: changes are saved.
@@ -50,8 +52,8 @@ type sessionSettings struct {
 // savedSetting is a setting before a transaction, and what its COMMIT leaves.
 type savedSetting struct{ before, atCommit string }
 
-func (s *sessionSettings) start(list []variable, info *pgwire.ConnInfo) {
-	s.variables = list
+func (s *sessionSettings) start(list []variable, standard standardSettings, info *pgwire.ConnInfo) {
+	s.variables, s.standard = list, standard
 	s.initial = make([]string, len(list))
 	for i := range list {
 		s.initial[i] = list[i].initial
@@ -99,13 +101,26 @@ func (s *sessionSettings) get(name string) (string, bool) {
 	if i := s.find(name); i >= 0 {
 		return s.variables[i].show(s.values[i]), true
 	}
+	if known := s.standard.find(name); known != nil {
+		return withUnit(s.standardValue(known), known.Unit), true
+	}
 	value, ok := s.custom[strings.ToLower(name)]
 	return value, ok
+}
+
+func (s *sessionSettings) standardValue(known *catalog.Setting) string {
+	if value, ok := s.custom[strings.ToLower(known.Name)]; ok {
+		return value
+	}
+	return known.Value
 }
 
 // set changes a parameter, with isLocal until the end of the transaction.
 func (s *sessionSettings) set(name, value string, isLocal bool) error {
 	i := s.find(name)
+	if known := s.standard.find(name); i < 0 && known != nil {
+		return s.setStandard(known, value, isLocal)
+	}
 	if i < 0 {
 		return s.setCustom(name, value, isLocal)
 	}
@@ -126,14 +141,31 @@ func (s *sessionSettings) set(name, value string, isLocal bool) error {
 	return nil
 }
 
+// setStandard sets a parameter of PostgreSQL that has no effect.
+func (s *sessionSettings) setStandard(known *catalog.Setting, value string, isLocal bool) error {
+	if err := mayChange(known, s.values[s.find("is_superuser")] == "on"); err != nil {
+		return err
+	}
+	normal, err := normalize(known, value)
+	if err != nil {
+		return err
+	}
+	return s.keep(known.Name, s.standardValue(known), normal, isLocal)
+}
+
 // setCustom sets a parameter with a dot in its name, as PostgreSQL allows.
 func (s *sessionSettings) setCustom(name, value string, isLocal bool) error {
 	lower := strings.ToLower(name)
 	if !strings.Contains(name, ".") || strings.HasPrefix(lower, "pgcache.") {
 		return errUnknownSetting(name)
 	}
-	old, exists := s.custom[lower]
-	if !exists && len(s.custom) >= customSettingsMax || len(name)+len(value) > customSettingBytesMax {
+	return s.keep(name, s.custom[lower], value, isLocal)
+}
+
+// keep stores a setting that is no variable.
+func (s *sessionSettings) keep(name, old, value string, isLocal bool) error {
+	lower := strings.ToLower(name)
+	if _, exists := s.custom[lower]; !exists && len(s.custom) >= customSettingsMax || len(name)+len(value) > customSettingBytesMax {
 		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "too many or too long custom settings")
 		e.Detail = "A session has room for " + strconv.Itoa(customSettingsMax) + " of " + strconv.Itoa(customSettingBytesMax) + " bytes."
 		return e
@@ -218,6 +250,12 @@ func (s *sessionSettings) backTo(m settingsMark) {
 // reset goes back to a parameter's initial value.
 func (s *sessionSettings) reset(name string, isLocal bool) error {
 	i := s.find(name)
+	if known := s.standard.find(name); i < 0 && known != nil {
+		if err := mayChange(known, true); err != nil {
+			return err
+		}
+		return s.keep(known.Name, s.standardValue(known), known.Value, isLocal)
+	}
 	if i < 0 {
 		if _, ok := s.custom[strings.ToLower(name)]; ok {
 			return s.setCustom(name, "", isLocal)
@@ -241,8 +279,12 @@ func (s *sessionSettings) resetAll() {
 		}
 	}
 	for name, value := range s.custom {
-		s.save(name, value, "", false)
-		s.custom[name] = ""
+		initial := ""
+		if known := s.standard.find(name); known != nil {
+			initial = known.Value
+		}
+		s.save(name, value, initial, false)
+		s.custom[name] = initial
 	}
 	s.derive()
 }
@@ -313,8 +355,14 @@ func (s *sessionSettings) report(f func(name, value string)) {
 
 // check tells whether a value could be set.
 func (s *sessionSettings) check(name, value string) error {
-	i := s.find(name)
+	i, known := s.find(name), s.standard.find(name)
 	switch {
+	case i < 0 && known != nil:
+		if err := mayChange(known, s.values[s.find("is_superuser")] == "on"); err != nil {
+			return err
+		}
+		_, err := normalize(known, value)
+		return err
 	case i < 0:
 		return nil
 	case s.variables[i].isReadOnly:

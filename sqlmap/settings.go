@@ -21,6 +21,7 @@ type variable struct {
 	unit        string // "ms" for durations; else empty
 	isReported  bool   // sent as ParameterStatus
 	isReadOnly  bool   // 55P02
+	isHidden    bool   // from pg_settings and SHOW ALL, as in PostgreSQL
 	description string
 	// check normalises a value or refuses it. nil takes anything.
 	check func(value string) (string, bool)
@@ -28,13 +29,14 @@ type variable struct {
 	hint string
 }
 
+const ignoredSetting = "Accepted for clients that set it; has no effect."
+
 // intervalStyles are the values of IntervalStyle, in the order of types.IntervalStyle.
 var intervalStyles = []string{"postgres", "postgres_verbose", "sql_standard", "iso_8601"}
 
-// variables is the table of all run-time parameters, sorted by lower-case name. Those
-// that change nothing here are accepted because clients set them.
+// variables is the table of the run-time parameters that mean something here, sorted by
+// lower-case name. The others of PostgreSQL are standardSettings.
 func variables(serverVersion string) []variable {
-	ignored := "Accepted for clients that set it; has no effect."
 	list := []variable{
 		{name: "application_name", isReported: true, check: clipNameValue, description: "The name the client gives itself."},
 		{name: "bytea_output", initial: "hex", check: oneOf("hex", "escape"), hint: "Available values: escape, hex.", description: "How bytea is shown as text."},
@@ -42,14 +44,14 @@ func variables(serverVersion string) []variable {
 		{name: "DateStyle", initial: "ISO, MDY", isReported: true, check: checkDateStyle, hint: "Times are always shown as ISO.", description: "How times are shown, and in which order digits of dates are read."},
 		{name: "default_transaction_isolation", initial: "read committed", check: checkIsolation, description: "Accepted; transactions are read committed."},
 		{name: "default_transaction_read_only", initial: "off", isReported: true, check: checkBool, description: "Whether new transactions may only read."},
-		{name: "default_transaction_deferrable", initial: "off", check: checkBool, description: ignored},
+		{name: "default_transaction_deferrable", initial: "off", check: checkBool, description: ignoredSetting},
 		{name: "extra_float_digits", initial: "1", check: checkInt(-15, 3), description: "Accepted; floats are always shown exactly."},
 		{name: "idle_in_transaction_session_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long the client may be idle inside a transaction block; 0: for ever."},
 		{name: "idle_session_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long the client may be idle outside of a transaction block; 0: for ever."},
 		{name: "in_hot_standby", initial: "off", isReported: true, isReadOnly: true, description: "Whether this server is a standby."},
 		{name: "integer_datetimes", initial: "on", isReported: true, isReadOnly: true, description: "Times are integers in binary."},
 		{name: "IntervalStyle", initial: "postgres", isReported: true, check: oneOf(intervalStyles...), hint: "Available values: postgres, postgres_verbose, sql_standard, iso_8601.", description: "How intervals are shown."},
-		{name: "is_superuser", initial: "off", isReported: true, isReadOnly: true, description: "Whether the user may do everything."},
+		{name: "is_superuser", isHidden: true, initial: "off", isReported: true, isReadOnly: true, description: "Whether the user may do everything."},
 		{name: "block_size", initial: "8192", isReadOnly: true, description: "What clients take for the size of a disk page."},
 		{name: "max_function_args", initial: "100", isReadOnly: true, description: "Most arguments of a function."},
 		{name: "max_identifier_length", initial: "63", isReadOnly: true, description: "Longest name, in bytes."},
@@ -61,17 +63,14 @@ func variables(serverVersion string) []variable {
 		{name: "server_encoding", initial: "UTF8", isReported: true, isReadOnly: true, description: "The server's character set."},
 		{name: "server_version", initial: serverVersion, isReported: true, isReadOnly: true, description: "The version of PostgreSQL that is spoken."},
 		{name: "server_version_num", initial: strconv.Itoa(catalog.PostgresVersionNumber), isReadOnly: true, description: "The same as a number."},
-		{name: "session_authorization", isReported: true, isReadOnly: true, description: "The session's user."},
+		{name: "session_authorization", isHidden: true, isReported: true, isReadOnly: true, description: "The session's user."},
 		{name: "standard_conforming_strings", initial: "on", isReported: true, check: oneOf("on"), hint: "Backslashes in plain strings are always taken literally.", description: "Backslashes in plain strings are literal."},
 		{name: "statement_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long a statement may run; 0: for ever."},
 		{name: "TimeZone", initial: "UTC", isReported: true, check: checkTimeZone, hint: "Use a name like Europe/Berlin or UTC, or an offset.", description: "The zone times are shown in."},
 		{name: "transaction_isolation", initial: "read committed", check: checkIsolation, description: "Accepted; transactions are read committed."},
 		{name: "transaction_read_only", initial: "off", check: checkBool, description: "Whether this transaction may only read."},
-		{name: "transaction_deferrable", initial: "off", check: checkBool, description: ignored},
-		{name: "role", initial: "none", check: oneOf("none"), description: "There are no roles to switch to."},
-	}
-	for _, k := range ignoredVariables {
-		list = append(list, variable{name: k.name, initial: k.initial, description: ignored, check: k.check, unit: k.unit})
+		{name: "transaction_deferrable", initial: "off", check: checkBool, description: ignoredSetting},
+		{name: "role", isHidden: true, initial: "none", check: oneOf("none"), description: "There are no roles to switch to."},
 	}
 	slices.SortFunc(list, func(a, b variable) int { return cmp.Compare(strings.ToLower(a.name), strings.ToLower(b.name)) })
 	return list
@@ -92,65 +91,6 @@ func variablesWith(serverVersion string, initial map[string]string) ([]variable,
 		list[i].initial = normal
 	}
 	return list, nil
-}
-
-// ignoredVariables are what drivers, poolers and tools set and we have no use for.
-var ignoredVariables = []struct {
-	name, initial string
-	check         func(string) (string, bool)
-	unit          string
-}{
-	{name: "backslash_quote", initial: "safe_encoding"},
-	{name: "check_function_bodies", initial: "on", check: checkBool},
-	{name: "client_connection_check_interval", initial: "0", check: checkDuration, unit: "ms"},
-	{name: "client_min_messages", initial: "notice"},
-	{name: "cursor_tuple_fraction", initial: "0.1"},
-	{name: "default_statistics_target", initial: "100"},
-	{name: "default_table_access_method", initial: "heap"},
-	{name: "default_tablespace"},
-	{name: "default_toast_compression", initial: "pglz"},
-	{name: "effective_cache_size", initial: "4GB"},
-	{name: "enable_bitmapscan", initial: "on", check: checkBool},
-	{name: "enable_hashjoin", initial: "on", check: checkBool},
-	{name: "enable_indexscan", initial: "on", check: checkBool},
-	{name: "enable_mergejoin", initial: "on", check: checkBool},
-	{name: "enable_nestloop", initial: "on", check: checkBool},
-	{name: "enable_seqscan", initial: "on", check: checkBool},
-	{name: "enable_sort", initial: "on", check: checkBool},
-	{name: "escape_string_warning", initial: "on", check: checkBool},
-	{name: "geqo", initial: "on", check: checkBool},
-	{name: "gin_fuzzy_search_limit", initial: "0"},
-	{name: "jit", initial: "off", check: checkBool},
-	{name: "lc_collate", initial: "C"},
-	{name: "lc_ctype", initial: "C"},
-	{name: "lc_messages", initial: "C"},
-	{name: "lc_monetary", initial: "C"},
-	{name: "lc_numeric", initial: "C"},
-	{name: "lc_time", initial: "C"},
-	{name: "lock_timeout", initial: "0", check: checkDuration, unit: "ms"},
-	{name: "log_duration", initial: "off", check: checkBool},
-	{name: "log_min_duration_statement", initial: "-1"},
-	{name: "log_statement", initial: "none"},
-	{name: "maintenance_work_mem", initial: "64MB"},
-	{name: "max_parallel_workers_per_gather", initial: "0"},
-	{name: "password_encryption", initial: "scram-sha-256"},
-	{name: "plan_cache_mode", initial: "auto"},
-	{name: "quote_all_identifiers", initial: "off", check: checkBool},
-	{name: "random_page_cost", initial: "4"},
-	{name: "row_security", initial: "on", check: checkBool},
-	{name: "synchronize_seqscans", initial: "on", check: checkBool},
-	{name: "synchronous_commit", initial: "on"},
-	{name: "tcp_keepalives_count", initial: "0"},
-	{name: "tcp_keepalives_idle", initial: "0"},
-	{name: "tcp_keepalives_interval", initial: "0"},
-	{name: "tcp_user_timeout", initial: "0"},
-	{name: "temp_buffers", initial: "8MB"},
-	{name: "transaction_timeout", initial: "0", check: checkDuration, unit: "ms"},
-	{name: "transform_null_equals", initial: "off", check: checkBool},
-	{name: "vacuum_cost_delay", initial: "0"},
-	{name: "work_mem", initial: "4MB"},
-	{name: "xmlbinary", initial: "base64"},
-	{name: "xmloption", initial: "content"},
 }
 
 func clipNameValue(value string) (string, bool) {
@@ -287,22 +227,8 @@ func checkDuration(value string) (string, bool) {
 	return strconv.FormatInt(int64(ms+0.5), 10), true
 }
 
-// show is a value as SHOW prints it: durations in the largest unit that fits.
-func (v *variable) show(value string) string {
-	if v.unit != "ms" || value == "0" {
-		return value
-	}
-	ms, err := strconv.ParseInt(value, 10, 64)
-	if err != nil {
-		return value
-	}
-	for _, u := range durationUnits {
-		if ms%u.ms == 0 {
-			return strconv.FormatInt(ms/u.ms, 10) + u.name
-		}
-	}
-	return value
-}
+// show is a value as SHOW prints it.
+func (v *variable) show(value string) string { return withUnit(value, v.unit) }
 
 func errUnknownSetting(name string) *pgwire.Error {
 	return pgwire.Errorf(pgwire.CodeUndefinedObject, "unrecognized configuration parameter \"%s\"", name)

@@ -285,6 +285,8 @@ func (p *planner) showStatement(name string) (*plan, error) {
 	title := name
 	if i := s.find(name); i >= 0 {
 		title = s.variables[i].name
+	} else if known := p.handler.standard.find(name); known != nil {
+		title = known.Name
 	} else if !strings.Contains(name, ".") {
 		return nil, errUnknownSetting(name)
 	}
@@ -302,9 +304,8 @@ func showAll() *plan {
 	return &plan{columns: columns, action: actionFunc(func(x *execution) (outcome, error) {
 		s := &x.session.settings
 		var rows [][]types.Value
-		for i := range s.variables {
-			v := &s.variables[i]
-			rows = append(rows, []types.Value{types.OfText(v.name), types.OfText(v.show(s.values[i])), types.OfText(v.description)})
+		for _, known := range s.all() {
+			rows = append(rows, []types.Value{types.OfText(known.Name), types.OfText(withUnit(known.value, known.Unit)), types.OfText(known.description)})
 		}
 		return outcome{tag: "SHOW", rows: &rowList{rows}}, nil
 	})}

@@ -1,6 +1,6 @@
 // Package realpostgres runs a real PostgreSQL in a temporary directory, for tests that compare
 // with it and for benchmarks: the version that pgcache says it is, which make deps installs
-// with npm, or that of Debian's package. It is not linked into the product. A Server may be
+// with npm, else that of Debian's package. It is not linked into the product. A Server may be
 // used by any number of goroutines.
 package realpostgres
 

@@ -480,6 +480,15 @@ func LoadLocation(name string) (*time.Location, error) {
 
 // AddInterval is t + sign·v: months and days by the calendar of loc, the rest by the clock.
 func AddInterval(t, v Value, sign int, loc *time.Location) (Value, error) {
+	if infinite := IntervalInfinity(v) * sign; infinite != 0 {
+		if t.Int == plusInfinity && infinite < 0 || t.Int == minusInfinity && infinite > 0 {
+			return Value{}, errTimestampRange()
+		}
+		if t = OfInt(plusInfinity); infinite < 0 {
+			t = OfInt(minusInfinity)
+		}
+		return t, nil
+	}
 	if t.Int == plusInfinity || t.Int == minusInfinity {
 		return t, nil
 	}
@@ -523,10 +532,15 @@ func errTimestampRange() error {
 
 // SubTimestamps is a - b in days and time.
 func SubTimestamps(a, b Value) (Value, error) {
-	for _, v := range []Value{a, b} {
-		if v.Int == plusInfinity || v.Int == minusInfinity {
-			return Value{}, pgwire.Errorf(pgwire.CodeDatetimeFieldOverflow, "cannot subtract infinite timestamps")
-		}
+	_, infiniteA := a.Time()
+	_, infiniteB := b.Time()
+	switch {
+	case infiniteA != 0 && infiniteA == infiniteB:
+		return Value{}, errIntervalRange()
+	case infiniteA != 0:
+		return infiniteInterval(infiniteA), nil
+	case infiniteB != 0:
+		return infiniteInterval(-infiniteB), nil
 	}
 	d := a.Int - b.Int
 	return Value{Days: int32(d / microsPerDay), Int: d % microsPerDay}, nil
@@ -535,6 +549,9 @@ func SubTimestamps(a, b Value) (Value, error) {
 // EpochSeconds is the Unix time of a timestamp, or the length of an interval, in seconds.
 func EpochSeconds(oid OID, v Value) float64 {
 	if oid == Interval {
+		if infinite := IntervalInfinity(v); infinite != 0 {
+			return math.Inf(infinite)
+		}
 		const secondsPerYear = 365.25 * 24 * 3600
 		years, months := v.Months/12, v.Months%12
 		return float64(years)*secondsPerYear + (float64(months)*daysPerMonth+float64(v.Days))*86400 + float64(v.Int)/microsPerSecond

@@ -77,6 +77,25 @@ func invalidInterval(text []byte) error {
 	return pgwire.Errorf(pgwire.CodeInvalidDatetimeFormat, "invalid input syntax for type interval: \"%s\"", clip(text))
 }
 
+// Infinite intervals have the extremes in all fields.
+func infiniteInterval(sign int) Value {
+	if sign > 0 {
+		return Value{Months: math.MaxInt32, Days: math.MaxInt32, Int: math.MaxInt64}
+	}
+	return Value{Months: math.MinInt32, Days: math.MinInt32, Int: math.MinInt64}
+}
+
+// IntervalInfinity is 1 for infinity, -1 for -infinity, and 0 for other intervals.
+func IntervalInfinity(v Value) int {
+	switch {
+	case v.Months == math.MaxInt32 && v.Days == math.MaxInt32 && v.Int == math.MaxInt64:
+		return 1
+	case v.Months == math.MinInt32 && v.Days == math.MinInt32 && v.Int == math.MinInt64:
+		return -1
+	}
+	return 0
+}
+
 // parseInterval reads PostgreSQL's verbose form ("1 day 02:03:04", "5 mins ago") and ISO 8601's ("P1DT2H").
 func parseInterval(text []byte) (Value, error) {
 	const intervalBytesMax = 256
@@ -85,6 +104,12 @@ func parseInterval(text []byte) (Value, error) {
 		return Value{}, invalidInterval(text)
 	}
 	s := strings.ToLower(string(trimmed))
+	switch s {
+	case "infinity", "+infinity":
+		return infiniteInterval(1), nil
+	case "-infinity":
+		return infiniteInterval(-1), nil
+	}
 	var total span
 	if strings.HasPrefix(s, "p") {
 		if !total.parseISO(s[1:]) {
@@ -232,6 +257,12 @@ func (s *span) parseISO(text string) bool {
 
 // appendInterval writes IntervalStyle "postgres".
 func appendInterval(dst []byte, v Value) []byte {
+	switch IntervalInfinity(v) {
+	case 1:
+		return append(dst, "infinity"...)
+	case -1:
+		return append(dst, "-infinity"...)
+	}
 	start := len(dst)
 	isNegative := false // whether the field before was
 	field := func(n int64, unit string) {
@@ -303,6 +334,12 @@ func appendPadded(dst []byte, n, width int) []byte {
 
 // IntervalMicros is the length of an interval for comparisons: a month has 30 days.
 func IntervalMicros(v Value) int64 {
+	switch IntervalInfinity(v) {
+	case 1:
+		return math.MaxInt64
+	case -1:
+		return math.MinInt64
+	}
 	days := int64(v.Months)*daysPerMonth + int64(v.Days)
 	const daysMax = math.MaxInt64 / microsPerDay
 	if days >= daysMax {
@@ -323,6 +360,13 @@ func IntervalMicros(v Value) int64 {
 
 // IntervalAdd is a + sign·b.
 func IntervalAdd(a, b Value, sign int64) (Value, error) {
+	infiniteA, infiniteB := IntervalInfinity(a), IntervalInfinity(b)*int(sign)
+	switch {
+	case infiniteA*infiniteB < 0:
+		return Value{}, errIntervalRange()
+	case infiniteA+infiniteB != 0:
+		return infiniteInterval(infiniteA + infiniteB), nil
+	}
 	s := span{float64(a.Months) + float64(sign)*float64(b.Months), float64(a.Days) + float64(sign)*float64(b.Days), 0}
 	out, err := s.value(1)
 	if err != nil {
@@ -337,8 +381,20 @@ func IntervalAdd(a, b Value, sign int64) (Value, error) {
 
 // IntervalMultiply is v · factor.
 func IntervalMultiply(v Value, factor float64) (Value, error) {
-	if math.IsNaN(factor) || math.IsInf(factor, 0) {
+	infinite := IntervalInfinity(v)
+	switch {
+	case math.IsNaN(factor), infinite != 0 && factor == 0:
 		return Value{}, errIntervalRange()
+	case infinite == 0 && math.IsInf(factor, 0):
+		if infinite = int(max(-1, min(1, IntervalMicros(v)))); infinite == 0 {
+			return Value{}, errIntervalRange()
+		}
+		fallthrough
+	case infinite != 0:
+		if factor < 0 {
+			infinite = -infinite
+		}
+		return infiniteInterval(infinite), nil
 	}
 	var s span
 	s.add(float64(v.Months)*factor, "mon")

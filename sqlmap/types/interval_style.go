@@ -28,6 +28,9 @@ func (f *intervalFields) list() []int64 {
 
 func appendIntervalStyled(dst []byte, v Value, style IntervalStyle) []byte {
 	f := fieldsOf(v)
+	if IntervalInfinity(v) != 0 {
+		style = IntervalPostgres // all styles write it the same
+	}
 	switch style {
 	case IntervalPostgresVerbose:
 		return f.appendVerbose(dst)

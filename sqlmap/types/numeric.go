@@ -19,6 +19,30 @@ func isSpecial(text []byte) bool {
 	return c == 'N' || c == 'y'
 }
 
+// plainNumber makes the digits of 0x1F, 0o17, 0b11 and 1_000 decimal ones.
+func plainNumber(s []byte) (digits []byte, ok bool) {
+	if len(s) > 2 && s[0] == '0' && bytes.IndexByte([]byte("xXoObB"), s[1]) >= 0 {
+		if len(s) > zerosMax {
+			return nil, false
+		}
+		n, ok := new(big.Int).SetString(string(s), 0)
+		if !ok {
+			return nil, false
+		}
+		return n.Append(nil, 10), true
+	}
+	if bytes.IndexByte(s, '_') < 0 {
+		return s, true
+	}
+	isNumber := func(i int) bool { return i >= 0 && i < len(s) && isDigit(s[i]) }
+	for i, c := range s {
+		if c == '_' && !(isNumber(i-1) && isNumber(i+1)) {
+			return nil, false
+		}
+	}
+	return bytes.ReplaceAll(s, []byte{'_'}, nil), true
+}
+
 // parseNumeric makes the canonical text: no leading zeros, no exponent, the scale kept.
 func parseNumeric(text []byte) (Value, error) {
 	s := trimSpace(text)
@@ -34,6 +58,10 @@ func parseNumeric(text []byte) (Value, error) {
 		return OfText("NaN"), nil
 	case word == "infinity", word == "inf":
 		return OfText(sign + "Infinity"), nil
+	}
+	s, ok := plainNumber(s)
+	if !ok {
+		return Value{}, invalidText(Numeric, text)
 	}
 	mantissa, exponent := s, 0
 	if e := bytes.IndexAny(s, "eE"); e >= 0 {

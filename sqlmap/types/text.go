@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -268,6 +269,9 @@ func parseBool(text []byte) (Value, error) {
 
 func parseInt(oid OID, text []byte) (Value, error) {
 	i, err := strconv.ParseInt(string(trimSpace(text)), 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || len(text) > 1 && text[0] == '0' {
+		i, err = parseOtherInt(oid, string(trimSpace(text)))
+	}
 	switch {
 	case errors.Is(err, strconv.ErrRange):
 		return Value{}, outOfRangeText(oid, text)
@@ -281,6 +285,27 @@ func parseInt(oid OID, text []byte) (Value, error) {
 		i = int64(uint32(i)) // as in PostgreSQL, -1 is 4294967295
 	}
 	return OfInt(i), nil
+}
+
+// parseOtherInt reads what PostgreSQL 16 and later take besides decimal digits: 0x1F, 0o17, 0b11
+// and 1_000. An oid is read as C does, so that 010 is 8.
+func parseOtherInt(oid OID, text string) (int64, error) {
+	digits := strings.TrimLeft(text, "+-")
+	if len(text)-len(digits) > 1 {
+		return 0, strconv.ErrSyntax
+	}
+	isPrefixed := len(digits) > 2 && digits[0] == '0' && strings.IndexByte("xXoObB", digits[1]) >= 0
+	isOID := oid == Oid || oid == Xid || oid == Cid
+	switch {
+	case isOID && strings.ContainsAny(digits, "_oObB"):
+		return 0, strconv.ErrSyntax
+	case isOID, isPrefixed:
+		return strconv.ParseInt(text, 0, 64)
+	}
+	if i := strings.IndexByte(digits, '_'); i >= 0 && (i == 0 || strings.Contains(digits, "__") || strings.HasSuffix(digits, "_")) {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseInt(strings.ReplaceAll(text, "_", ""), 10, 64)
 }
 
 func outOfRangeText(oid OID, text []byte) error {

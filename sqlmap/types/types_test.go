@@ -14,10 +14,8 @@ import (
 	"pgcache/pgwire"
 )
 
-// known are cases in which we differ from PostgreSQL 15, with the reason.
+// known are cases in which we differ from PostgreSQL, with the reason.
 var known = map[string]string{
-	"int4[] {{}}":                 "PostgreSQL 17 accepts it as an empty array, as we do",
-	"int4[] {{},{}}":              "PostgreSQL 17 accepts it as an empty array, as we do",
 	"timestamptz 25:00":           "a time without a date is not read",
 	"interval 999999999999 years": "PostgreSQL tells fields out of range from sums, by 22015 and 22008",
 }
