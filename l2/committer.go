@@ -249,6 +249,7 @@ func (g *group) commit(sync bool) (err error) {
 		_ = g.batch.Close()
 		return fmt.Errorf("l2: make batch: %w", g.err)
 	}
+	sync = sync || s.ledger.isFull()
 	options := pebble.NoSync
 	if sync && g.batch.Empty() && !s.unsynced.Load() {
 		// Everything is durable. A record that only asks for a sync would let the log grow, as
@@ -265,8 +266,14 @@ func (g *group) commit(sync bool) (err error) {
 	if !sync && g.batch.Empty() {
 		return g.batch.Close()
 	}
+	if !s.ledger.begin(g) {
+		return s.degradedError()
+	}
 	if err := s.apply(g.batch, options); err != nil {
 		return fmt.Errorf("l2: commit: %w", err)
+	}
+	if !s.ledger.applied(g, sync) {
+		return s.degradedError()
 	}
 	s.unsynced.Store(!sync)
 	g.committed()

@@ -97,7 +97,7 @@ func (d directory) inspect() (marker, error) {
 		switch name {
 		case markerName:
 			marked = true
-		case markerTmpName, lockName, ballastName, visitedName, "lost+found":
+		case markerTmpName, lockName, ballastName, visitedName, probeName, "lost+found":
 		default:
 			if !strings.HasPrefix(name, asidePrefix) {
 				foreign = name

@@ -3,13 +3,14 @@
 // It knows nothing of SQL, connections or L1, and leaves every decision about validity
 // but expiry to the cache: watermarks are stored here and enforced there.
 //
-// A *Store may be used by any number of goroutines.
+// A *Store, and a *Tier, may be used by any number of goroutines.
 //
 // # Directory
 //
 //	FORMAT   what this directory is: format version, store id, state
 //	VISITED  what eviction knows of reads, from the latest clean close
 //	BALLAST  disk space set aside
+//	PROBE    written and removed to see whether a disk works again
 //	LOCK     held by the process that has the store open
 //	db/      the Pebble store
 //	files/   payload files, by sequence: files/SHARD/SEQUENCE-NUMBER, all in hexadecimal
@@ -71,9 +72,16 @@
 //	D6  A generation that ended accepts no write and answers no read, from the commit that
 //	    ended it on.
 //	D7  Pebble's fatal errors end the use of this store, not the process; errors of the disk
-//	    end its writes only. No call waits for either.
+//	    end its writes only. No call waits for either. A Tier
+//	    opens another store in place of one that broke.
 //	D8  What a write that the disk did not take was to replace is hidden by a mark, in memory
 //	    only. All that marks hide is deleted before a call that asks for durability succeeds,
 //	    and before the store is closed: else it would be back after a crash, and with it
 //	    what was invalidated meanwhile.
+//	D9  A database that is opened in place of a broken one may lack the latest batches, and
+//	    may hold one that nobody was told of. The ledger knows of all since the latest sync:
+//	    their records are hidden by marks, generations and watermarks are put right before
+//	    anything is read. Of the broken database nothing changes the disk after that, and
+//	    nothing that it did is acknowledged any more. A sync that failed is never repeated:
+//	    what Pebble finds in the log when it opens it goes into new files.
 package l2

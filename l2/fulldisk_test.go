@@ -19,17 +19,22 @@ import (
 	"pgcache/l2"
 )
 
-// With a disk that is full, or broken for good, below it, the cache goes on in memory: puts
+// With a disk that is full, says so only when it syncs, or is broken for a while or for good, below it, the cache goes on in memory: puts
 // and gets work, more of them than its write buffer holds, deletes say that they are not
 // durable but hide the value, and nothing older appears. With space back it is all durable.
 func TestCacheOnFailingDisk(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		cause    error
+		syncs    bool // fail too
 		recovers bool
-	}{{"full", syscall.ENOSPC, true}, {"broken", syscall.EIO, false}} {
+	}{
+		{"full", syscall.ENOSPC, false, true}, {"full at sync", syscall.ENOSPC, true, true},
+		{"broken for a while", syscall.EIO, true, true}, {"broken", syscall.EIO, true, false},
+	} {
 		t.Run(tc.name, func(t *testing.T) {
 			if os.Getenv("L2_FAULT") == "" {
+				t.Parallel()
 				// What Pebble leaves behind must not count as our leak.
 				child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=2m")
 				child.Env = append(os.Environ(), "L2_FAULT=1")
@@ -42,14 +47,15 @@ func TestCacheOnFailingDisk(t *testing.T) {
 			mem := vfs.NewCrashableMem()
 			fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
 				isSync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo
-				if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && (!tc.recovers || !isSync) {
-					return tc.cause // a full disk fails no sync
+				if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && (tc.syncs || !isSync) {
+					return tc.cause
 				}
 				return nil
 			}))
-			tier, err := l2.Open(l2.Config{
+			tier, err := l2.OpenTier(l2.Config{
 				Dir: "data", FS: fs, BytesMax: 64 << 20, TickInterval: 5 * time.Millisecond, FileMinBytes: 8 << 10,
 				MemTableBytes: 64 << 10, CloseTimeout: time.Second, StallAfter: 300 * time.Millisecond,
+				WriteTimeout: 5 * time.Second, // what a call waits that finds the disk full before that is known
 			})
 			if err != nil {
 				t.Fatal(err)

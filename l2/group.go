@@ -40,6 +40,12 @@ type group struct {
 	rejectedBytes int64
 	firstDeadline uint64
 
+	// For the ledger.
+	touched      []byte // records
+	touchedBytes int
+	raised       []cache.Watermark
+	named        []func(map[string]cache.NamespaceRow)
+
 	key []byte // scratch
 }
 
@@ -65,10 +71,14 @@ func (s *Store) newGroup(ops int) *group {
 		pending: g.pending, arena: g.arena[:0], key: g.key[:0],
 		adopted: g.adopted[:0], retired: g.retired[:0],
 		changes: g.changes[:0], effects: g.effects[:0], removed: g.removed[:0],
+		touched: g.touched[:0], raised: g.raised[:0],
 	}
 	clear(g.pending)
 	if cap(g.arena) > arenaBytesMax {
 		g.arena = nil
+	}
+	if cap(g.touched) > arenaBytesMax {
+		g.touched = nil
 	}
 	if g.pending == nil {
 		g.pending = make(map[string]span)
@@ -171,6 +181,7 @@ func (g *group) store(recordKey, row []byte, h, old *header) {
 		g.set(g.key, nil)
 	}
 	g.change(ns, 1, h.size(len(key)))
+	g.touch(recordKey, h.seq)
 	g.remember(recordKey, row)
 }
 
@@ -178,6 +189,7 @@ func (g *group) store(recordKey, row []byte, h, old *header) {
 func (g *group) unstore(recordKey []byte, old *header) {
 	g.unstoreRows(recordKey, old, nil)
 	g.delete(recordKey)
+	g.touch(recordKey, old.seq)
 	g.remember(recordKey, nil)
 }
 
@@ -227,6 +239,7 @@ func (g *group) removeWhole(recordKey []byte, old *header, damaged bool) {
 		g.delete(recordKey)
 		g.key = appendPayloadKey(g.key[:0], recordKey)
 		g.delete(g.key)
+		g.touch(recordKey, max(g.lastSeq, g.s.lastSeq))
 		g.remember(recordKey, nil)
 	}
 }

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,6 +21,9 @@ import (
 // locks that a reader needs to end. The guard never lets such an error through. A full disk
 // makes it wait until there is room; any other error degrades the store, and the goroutine
 // that met it waits for ever. Pebble writes these files without DB.mu, so that reads go on.
+//
+// A guard can be shut: what goes on in the database that it serves then stops for good, so
+// that another one can be opened in its place.
 //
 // A sync is not tried again, whatever its error: the kernel may have dropped what it could
 // not write, and then the next one succeeds without it.
@@ -34,6 +41,13 @@ type guardFS struct {
 	relieve    func() bool   // frees the space that was set aside
 	// armed is set once the store is open: before, errors make Open fail.
 	armed *atomic.Bool
+	// missing is told of a table that is not there: Pebble's answer is to end the process.
+	missing func(error)
+
+	gate struct {
+		sync.RWMutex // read-locked by each operation that changes something
+		shut         bool
+	}
 }
 
 func (g *guardFS) Unwrap() vfs.FS { return g.FS }
@@ -43,15 +57,50 @@ func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
+// shutFor ends all changes by way of this guard. It waits for those under way, as long as
+// ctx allows.
+func (g *guardFS) shutFor(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.gate.Lock()
+		defer g.gate.Unlock()
+		g.gate.shut = true
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// enter begins a change, which ends with g.gate.RUnlock. It does not return once the guard
+// is shut.
+func (g *guardFS) enter() {
+	g.gate.RLock()
+	if g.gate.shut {
+		g.gate.RUnlock()
+		select {}
+	}
+}
+
+// try runs an operation that changes something.
+func (g *guardFS) try(operation func() error) error {
+	g.enter()
+	defer g.gate.RUnlock()
+	return operation()
+}
+
 // do runs an operation on a guarded file until it succeeds.
 func (g *guardFS) do(what string, operation func() error) error {
-	err := operation()
+	err := g.try(operation)
 	if err == nil || !g.armed.Load() {
 		return err
 	}
 	for isFull(err) && g.background.Err() == nil {
 		if g.relieve() {
-			err = operation()
+			err = g.try(operation)
 			continue
 		}
 		g.full.Add(1)
@@ -61,7 +110,7 @@ func (g *guardFS) do(what string, operation func() error) error {
 		case <-g.background.Done():
 		}
 		retry.Stop()
-		err = operation()
+		err = g.try(operation)
 		g.full.Add(-1)
 	}
 	return g.once(what, err)
@@ -81,17 +130,22 @@ func (g *guardFS) table(err error) error {
 	if err == nil {
 		return nil
 	}
-	retry := time.NewTimer(g.retryEvery)
-	defer retry.Stop()
-	select {
-	case <-retry.C:
-	case <-g.background.Done():
-	}
+	g.pause()
 	select {
 	case <-g.broken:
 		select {}
 	default:
 		return err
+	}
+}
+
+// pause waits for a moment, unless the store is being closed.
+func (g *guardFS) pause() {
+	retry := time.NewTimer(g.retryEvery)
+	defer retry.Stop()
+	select {
+	case <-retry.C:
+	case <-g.background.Done():
 	}
 }
 
@@ -122,9 +176,14 @@ func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (file vfs.
 	switch {
 	case kind != "":
 	case g.PathDir(name) != g.dir:
+		g.enter()
+		defer g.gate.RUnlock()
 		return g.FS.Create(name, category)
 	default:
-		file, err := g.FS.Create(name, category)
+		err = g.try(func() error {
+			file, err = g.FS.Create(name, category)
+			return err
+		})
 		if err != nil {
 			return nil, g.table(err)
 		}
@@ -140,6 +199,8 @@ func (g *guardFS) Create(name string, category vfs.DiskWriteCategory) (file vfs.
 func (g *guardFS) ReuseForWrite(oldName, newName string, category vfs.DiskWriteCategory) (file vfs.File, err error) {
 	kind := g.kindOf(newName)
 	if kind == "" {
+		g.enter()
+		defer g.gate.RUnlock()
 		return g.FS.ReuseForWrite(oldName, newName, category)
 	}
 	err = g.do("reuse "+kind, func() error {
@@ -147,6 +208,47 @@ func (g *guardFS) ReuseForWrite(oldName, newName string, category vfs.DiskWriteC
 		return err
 	})
 	return g.guard(file, kind), err
+}
+
+// Open makes a missing table an error of those who need it.
+func (g *guardFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	file, err := g.FS.Open(name, opts...)
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(name, ".sst") || g.PathDir(name) != g.dir || !g.armed.Load() {
+		return file, err
+	}
+	err = fmt.Errorf("a table is missing: %v", err) // not %w: this is what Pebble ends processes for
+	g.missing(err)
+	g.pause() // compactions try again at once
+	return nil, err
+}
+
+func (g *guardFS) Link(oldName, newName string) error {
+	return g.try(func() error { return g.FS.Link(oldName, newName) })
+}
+
+func (g *guardFS) Remove(name string) error {
+	return g.try(func() error { return g.FS.Remove(name) })
+}
+
+func (g *guardFS) RemoveAll(name string) error {
+	return g.try(func() error { return g.FS.RemoveAll(name) })
+}
+
+func (g *guardFS) Rename(oldName, newName string) error {
+	return g.try(func() error { return g.FS.Rename(oldName, newName) })
+}
+
+func (g *guardFS) MkdirAll(dir string, perm os.FileMode) error {
+	return g.try(func() error { return g.FS.MkdirAll(dir, perm) })
+}
+
+// Lock leaves the database's own lock alone: the lock of the data directory is held, also
+// while one database is given up and another one opened in its place.
+func (g *guardFS) Lock(name string) (io.Closer, error) {
+	if g.PathDir(name) == g.dir {
+		return io.NopCloser(nil), nil
+	}
+	return g.FS.Lock(name)
 }
 
 // OpenDir guards directories too: a new log is not there until its directory is synced.
@@ -194,15 +296,20 @@ func (f *guardFile) Stat() (info vfs.FileInfo, err error) {
 	return info, err
 }
 
-func (f *guardFile) Sync() error     { return f.synced(f.File.Sync()) }
-func (f *guardFile) SyncData() error { return f.synced(f.File.SyncData()) }
+func (f *guardFile) Sync() error     { return f.sync(f.File.Sync) }
+func (f *guardFile) SyncData() error { return f.sync(f.File.SyncData) }
 
 func (f *guardFile) SyncTo(length int64) (fullSync bool, err error) {
-	fullSync, err = f.File.SyncTo(length)
-	return fullSync, f.synced(err)
+	err = f.sync(func() error {
+		fullSync, err = f.File.SyncTo(length)
+		return err
+	})
+	return fullSync, err
 }
 
-func (f *guardFile) synced(err error) error { return f.fs.once("sync "+f.kind, err) }
+func (f *guardFile) sync(operation func() error) error {
+	return f.fs.once("sync "+f.kind, f.fs.try(operation))
+}
 
 func (f *guardFile) Close() error { return f.fs.do("close "+f.kind, f.File.Close) }
 

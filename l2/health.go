@@ -22,7 +22,7 @@ import (
 //	log waits      Pebble's log or manifest met a full disk: nothing can be written, guardFS waits
 //	stalled        a commit takes longer than StallAfter: nothing can be written for now
 //	files failing  payload files cannot be written: their puts are rejected for a while
-//	broken         Pebble met an error it does not survive: no writes until a restart
+//	broken         Pebble met an error it does not survive: no writes until it is opened again (Tier), or a restart
 type health struct {
 	committingSince atomic.Int64 // Unix ns; 0: no commit is under way
 	logWaits        atomic.Int64 // operations on Pebble's log and manifest that wait for disk space
@@ -106,7 +106,7 @@ func (s *Store) shed(ops []cache.TierOp, sync bool, cause error) error {
 		return fmt.Errorf("l2: write: %w", cause)
 	}
 	if !s.marks.add(ops) {
-		if s.degradedError() == nil {
+		if s.degradedError() == nil || !s.marks.overflow(s.epoch) {
 			return fmt.Errorf("l2: write: too much to remember: %w", cause)
 		}
 		s.goBlind()
@@ -125,8 +125,17 @@ func (s *Store) shed(ops []cache.TierOp, sync bool, cause error) error {
 // date than marks can tell, or locks that readers need may be held for ever.
 func (s *Store) goBlind() {
 	if !s.health.blind.Swap(true) {
-		s.cfg.Logger.Error("l2: the broken disk tier is no longer read; restart to use it again")
+		s.cfg.Logger.Error("l2: the broken disk tier is no longer read")
 	}
+}
+
+// unreadable is the error of scans that must not miss a record: what they did not see would
+// be there again once the database is opened anew.
+func (s *Store) unreadable() error {
+	if s.health.blind.Load() {
+		return ErrDegraded
+	}
+	return nil
 }
 
 // abandon ends the use of a database that failed within: what its locks guard is in no
@@ -168,7 +177,7 @@ func (s *Store) deleteMarked(ctx context.Context, marks map[string]cache.Sequenc
 	if err := s.submit(ctx, &request{ops: len(marks), emit: w.emit}); err != nil {
 		return err
 	}
-	s.marks.done(marks)
+	s.marks.done(marks, s.epoch)
 	return nil
 }
 

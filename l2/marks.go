@@ -23,6 +23,8 @@ type marks struct {
 		sync.RWMutex
 		seqs  map[string]cache.Sequence // by m key
 		bytes int
+		full  bool // some found no room: nothing of what is stored may be read
+		epoch int  // of the database: its number of reopenings
 	}
 }
 
@@ -107,10 +109,55 @@ func (m *marks) some(n int) map[string]cache.Sequence {
 	return list
 }
 
-// done forgets marks whose deletes are committed, unless they were raised meanwhile.
-func (m *marks) done(list map[string]cache.Sequence) {
+// overflow notes that something that must be hidden found no room. It is too late for that
+// once the database is being reopened: then it returns false.
+func (m *marks) overflow(epoch int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.mu.full = m.mu.full || m.mu.epoch == epoch
+	return m.mu.epoch == epoch
+}
+
+// reopening hides what a database that is being reopened may have lost and shows as older
+// records. It returns the number of the database that comes, and false if that must be
+// emptied, because there is more to hide than there is room.
+func (m *marks) reopening(lost map[string]cache.Sequence) (epoch int, fits bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.epoch++
+	if m.mu.seqs == nil {
+		m.mu.seqs = make(map[string]cache.Sequence)
+	}
+	for key, seq := range lost {
+		if m.mu.full = m.mu.full || m.mu.bytes > marksBytesMax; m.mu.full {
+			break
+		}
+		old, ok := m.mu.seqs[key]
+		if !ok {
+			m.mu.bytes += len(key) + markOverheadBytes
+		}
+		m.mu.seqs[key] = max(old, seq+1)
+	}
+	m.count.Store(int64(len(m.mu.seqs)))
+	return m.mu.epoch, !m.mu.full
+}
+
+// clear forgets all marks: the database is empty.
+func (m *marks) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.seqs, m.mu.bytes, m.mu.full = nil, 0, false
+	m.count.Store(0)
+}
+
+// done forgets marks whose deletes are committed, unless they were raised meanwhile, or the
+// database was given up and may lose the deletes.
+func (m *marks) done(list map[string]cache.Sequence, epoch int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.epoch != epoch {
+		return
+	}
 	for key, seq := range list {
 		if m.mu.seqs[key] == seq {
 			delete(m.mu.seqs, key)

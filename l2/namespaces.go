@@ -79,15 +79,15 @@ func (g *group) putNamespace(row cache.NamespaceRow, old cache.NamespaceID) {
 	if old != 0 && old != row.ID {
 		ended = append(ended, old)
 	}
-	if current, ok := s.names[row.Name]; ok && current != row.ID && current != old {
+	if current, ok := s.ledger.namespace(row.Name); ok && current != row.ID && current != old {
 		ended = append(ended, current) // its name is taken, nothing would reclaim it
 	}
 	g.set(appendNamespaceKey(nil, row.Name), appendNamespaceRow(nil, row))
 	g.lastSeq = max(g.lastSeq, cache.Sequence(row.ID))
 	g.end(ended)
 	g.begun = append(g.begun, row.ID)
+	g.named = append(g.named, func(rows map[string]cache.NamespaceRow) { rows[row.Name] = row })
 	g.effects = append(g.effects, func() {
-		s.names[row.Name] = row.ID
 		u := s.usage.begin(row.ID)
 		u.quota.Store(row.Limits.L2BytesMax)
 		s.overQuota = s.overQuota || u.isOver()
@@ -107,9 +107,9 @@ func (s *Store) DropNamespace(ctx context.Context, name string, id cache.Namespa
 	defer s.leave()
 	r := &request{sync: true, alone: true, ops: 1}
 	r.emit = func(g *group) error {
-		if s.names[name] == id {
+		if current, ok := s.ledger.namespace(name); ok && current == id {
 			g.delete(appendNamespaceKey(nil, name))
-			g.effects = append(g.effects, func() { delete(s.names, name) })
+			g.named = append(g.named, func(rows map[string]cache.NamespaceRow) { delete(rows, name) })
 		}
 		g.end([]cache.NamespaceID{id})
 		return nil

@@ -37,7 +37,8 @@ func Open(cfg Config) (*Store, error) {
 	return openStore(cfg)
 }
 
-func openStore(cfg Config) (*Store, error) {
+// newStore makes a store that is not open yet. REQUIRES: cfg has its defaults.
+func newStore(cfg Config) *Store {
 	s := &Store{
 		cfg:        cfg,
 		lookupKeys: sync.Pool{New: func() any { return new(lookupKeys) }},
@@ -45,7 +46,6 @@ func openStore(cfg Config) (*Store, error) {
 		highWater:  cfg.BytesMax / 100 * highWaterPct,
 		lowWater:   cfg.BytesMax / 100 * lowWaterPct,
 		requests:   make(chan *request, requestsMax),
-		names:      make(map[string]cache.NamespaceID),
 		seqKey:     singletonKey("seq"),
 		timeKey:    singletonKey("time"),
 		hand:       []byte{kindQueue},
@@ -54,6 +54,8 @@ func openStore(cfg Config) (*Store, error) {
 		sweepSlices: sweepSlicesPerTick,
 		idle:        make(chan struct{}, 1),
 		broken:      make(chan struct{}),
+		counters:    new(counters),
+		marks:       new(marks),
 
 		lookupOptions:  pebble.IterOptions{UseL6Filters: true},
 		maintainerDone: make(chan struct{}),
@@ -62,7 +64,26 @@ func openStore(cfg Config) (*Store, error) {
 		committerDone:  make(chan struct{}),
 		filesDone:      make(chan struct{}),
 	}
+	s.ledger.mu.namespaces = make(map[string]cache.NamespaceRow)
 	s.background, s.stopBackground = context.WithCancel(context.Background())
+	s.cfg.FS, s.fsCloser = vfs.WithDiskHealthChecks(cfg.FS, diskSlowAfter, nil, func(info vfs.DiskSlowInfo) {
+		cfg.Logger.Warn("l2: slow disk", "operation", info.String())
+	})
+	s.files = newPayloadFiles(s.cfg.FS, cfg.Dir, cfg.Logger)
+	s.ballast = &ballast{
+		fs: s.cfg.FS, path: s.cfg.FS.PathJoin(cfg.Dir, ballastName), bytes: cfg.BallastBytes, logger: cfg.Logger,
+	}
+	s.guard = &guardFS{
+		FS: s.cfg.FS, fatal: s.degrade, missing: s.abandon, broken: s.broken, background: s.background,
+		retryEvery: cfg.TickInterval, full: &s.health.logWaits, armed: &s.armed, relieve: s.ballast.drop,
+		dir: directory{fs: s.cfg.FS, path: cfg.Dir}.databaseDir(),
+	}
+	s.cfg.FS = s.guard
+	return s
+}
+
+func openStore(cfg Config) (*Store, error) {
+	s := newStore(cfg)
 	if err := s.open(); err != nil {
 		s.stopBackground()
 		err = errors.Join(err, s.release())
@@ -72,6 +93,12 @@ func openStore(cfg Config) (*Store, error) {
 		}
 		return nil, err
 	}
+	s.run()
+	return s, nil
+}
+
+// run starts the goroutines.
+func (s *Store) run() {
 	s.armed.Store(true)
 	filesCtx, stopFiles := context.WithCancel(context.Background())
 	s.stopFiles = stopFiles
@@ -82,31 +109,19 @@ func openStore(cfg Config) (*Store, error) {
 	go s.notifier.run()
 	go s.commitLoop()
 	go s.maintainLoop()
-	return s, nil
 }
 
-// open acquires everything and loads the state; release undoes it.
+// open acquires what is not inherited and loads the state; release undoes it.
 func (s *Store) open() error {
-	s.cfg.FS, s.fsCloser = vfs.WithDiskHealthChecks(s.cfg.FS, diskSlowAfter, nil, func(info vfs.DiskSlowInfo) {
-		s.cfg.Logger.Warn("l2: slow disk", "operation", info.String())
-	})
-	s.files = newPayloadFiles(s.cfg.FS, s.cfg.Dir, s.cfg.Logger)
-	s.ballast = &ballast{
-		fs: s.cfg.FS, path: s.cfg.FS.PathJoin(s.cfg.Dir, ballastName), bytes: s.cfg.BallastBytes, logger: s.cfg.Logger,
-	}
-	s.cfg.FS = &guardFS{
-		FS: s.cfg.FS, fatal: s.degrade, broken: s.broken, background: s.background, retryEvery: s.cfg.TickInterval,
-		full: &s.health.logWaits, armed: &s.armed,
-		relieve: s.ballast.drop,
-		dir:     directory{fs: s.cfg.FS, path: s.cfg.Dir}.databaseDir(),
-	}
 	d := directory{fs: s.cfg.FS, path: s.cfg.Dir}
 	marker, err := d.inspect()
 	if err != nil {
 		return err
 	}
-	if s.lock, err = d.acquire(); err != nil {
-		return err
+	if s.inherited == nil {
+		if err := s.acquire(d); err != nil {
+			return err
+		}
 	}
 	if marker, err = d.inspect(); err != nil { // again: now nobody else changes it
 		return err
@@ -116,17 +131,16 @@ func (s *Store) open() error {
 			return err
 		}
 	}
-	if s.compressor, err = newCompressor(s.cfg.CompressMinBytes, s.cfg.CompressMinGainPct); err != nil {
-		return err
-	}
-	s.visited = newVisitedSet(s.cfg.BytesMax)
-	// Pebble reserves memtables out of the cache; one is nearly always there.
-	s.blockCache = pebble.NewCache(s.cfg.BlockCacheBytes + s.cfg.MemTableBytes)
 	if s.db, err = s.openPebble(d, marker); err != nil {
 		return err
 	}
 	start := time.Now()
-	if marker, err = s.checkIdentity(d, marker); err == nil {
+	marker, err = s.checkIdentity(d, marker)
+	if err == nil && s.inherited != nil {
+		s.armed.Store(true) // what fails from here on would hang
+		err = s.takeOver()
+	}
+	if err == nil {
 		err = s.load()
 	}
 	if err == nil && uint64(s.lastSeq) < marker.seq {
@@ -141,10 +155,26 @@ func (s *Store) open() error {
 	}
 	s.marker = marker
 	s.ballast.find()
-	s.loadVisited()
+	if s.inherited == nil {
+		s.loadVisited()
+	}
 	s.diskBytes.Store(int64(s.db.Metrics().DiskSpaceUsage()))
 	s.cfg.Logger.Info("l2: opened", "dir", s.cfg.Dir, "store_id", marker.id,
 		"entries", s.usage.total.entries.Load(), "bytes", s.usage.total.bytes.Load(), "scan", time.Since(start))
+	return nil
+}
+
+// acquire acquires what a store inherits if it takes the place of another one.
+func (s *Store) acquire(d directory) (err error) {
+	if s.lock, err = d.acquire(); err != nil {
+		return err
+	}
+	if s.compressor, err = newCompressor(s.cfg.CompressMinBytes, s.cfg.CompressMinGainPct); err != nil {
+		return err
+	}
+	s.visited = newVisitedSet(s.cfg.BytesMax)
+	// Pebble reserves memtables out of the cache; one is nearly always there.
+	s.blockCache = pebble.NewCache(s.cfg.BlockCacheBytes + s.cfg.MemTableBytes)
 	return nil
 }
 
@@ -235,7 +265,7 @@ func (s *Store) load() error {
 			row, ok := decodeNamespaceRow(key, value)
 			if ok {
 				s.state.Namespaces = append(s.state.Namespaces, row)
-				s.names[row.Name] = row.ID
+				s.ledger.mu.namespaces[row.Name] = row
 				s.usage.begin(row.ID).quota.Store(row.Limits.L2BytesMax)
 				see(cache.Sequence(row.ID))
 			}

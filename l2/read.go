@@ -56,6 +56,8 @@ func (s *Store) Get(ctx context.Context, ns cache.NamespaceID, key []byte, withV
 		s.counters.corruptRecords.Add(1)
 		s.logDamage(keys.record, err)
 		return false, nil
+	case s.health.blind.Load(): // its tables go while it is read
+		return false, nil
 	default:
 		return false, fmt.Errorf("l2: read record: %w", err)
 	}

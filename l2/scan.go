@@ -20,7 +20,10 @@ func (s *Store) ScanPrefix(ctx context.Context, ns cache.NamespaceID, prefix []b
 		return err
 	}
 	defer s.leave()
-	if s.usage.of(ns) == nil || s.health.blind.Load() {
+	if err := s.unreadable(); err != nil {
+		return fmt.Errorf("l2: scan prefix: %w", err)
+	}
+	if s.usage.of(ns) == nil {
 		return nil
 	}
 	hidden := s.marks.hidden()
@@ -80,8 +83,8 @@ func (s *Store) ScanLabel(ctx context.Context, label cache.Label, visit func(*ca
 		return err
 	}
 	defer s.leave()
-	if s.health.blind.Load() {
-		return nil
+	if err := s.unreadable(); err != nil {
+		return fmt.Errorf("l2: scan label: %w", err)
 	}
 	hidden := s.marks.hidden()
 	namespaces := []cache.NamespaceID{label.Namespace}

@@ -88,8 +88,11 @@ func (x *snapshot) Scan(ctx context.Context, ns cache.NamespaceID, lower, upper 
 		return err
 	}
 	defer s.leave()
-	if s.usage.of(ns) == nil || s.health.blind.Load() {
-		return nil // flushed, or nothing may be read
+	switch {
+	case s.usage.of(ns) == nil || x.db == nil:
+		return nil // flushed, or there was nothing that may be read
+	case s.health.blind.Load():
+		return fmt.Errorf("l2: scan: %w", ErrDegraded)
 	}
 	hidden := s.marks.hidden()
 	options := &pebble.IterOptions{LowerBound: appendRecordKey(nil, ns, lower), UpperBound: appendRecordKey(nil, ns, upper)}

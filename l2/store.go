@@ -19,8 +19,10 @@ type Store struct {
 	cfg   Config
 	state cache.TierState
 
+	inherited  *inheritance // nil: it is not in the place of another one
 	marker     marker
 	lock       *pebble.Lock
+	guard      *guardFS
 	fsCloser   io.Closer
 	blockCache *pebble.Cache
 	db         *pebble.DB
@@ -34,9 +36,11 @@ type Store struct {
 	usage         usageTable
 	snapshots     snapshots
 	notifier      *notifier
-	counters      counters
+	counters      *counters
 	health        health
-	marks         marks
+	marks         *marks
+	epoch         int // of marks
+	ledger        ledger
 	settling      chan struct{} // a semaphore: marks are being made up for
 
 	highWater, lowWater int64
@@ -57,7 +61,6 @@ type Store struct {
 	// The committer's own.
 	members   []*request
 	scratch   group
-	names     map[string]cache.NamespaceID
 	seqKey    []byte
 	timeKey   []byte
 	lastMs    int64 // the time of the latest time row
@@ -136,7 +139,7 @@ func (s *Store) Usage(ns cache.NamespaceID) cache.NamespaceUsage {
 // which a filter erred and a block was read: Pebble does not tell. FilterBytes is estimated:
 // filters are part of the block cache.
 func (s *Store) Stats() cache.TierStats {
-	c, reason := &s.counters, s.degradedReason()
+	c, reason := s.counters, s.degradedReason()
 	return cache.TierStats{
 		Entries:            s.usage.total.entries.Load(),
 		BytesInUse:         s.usage.total.bytes.Load(),
@@ -208,7 +211,7 @@ func (s *Store) degrade(cause error) {
 	s.breakOnce.Do(func() {
 		s.breakErr = fmt.Errorf("%w: %w", ErrDegraded, cause)
 		close(s.broken)
-		s.cfg.Logger.Error("l2: the store is degraded: reads go on, writes fail until a restart", "error", cause)
+		s.cfg.Logger.Error("l2: the store is degraded: reads go on, writes fail", "error", cause)
 	})
 }
 

@@ -15,6 +15,7 @@ func (s *Store) PutWatermarks(ctx context.Context, w []cache.Watermark) error {
 }
 
 func (g *group) raiseWatermarks(w []cache.Watermark) error {
+	g.raised = append(g.raised, w...)
 	return g.eachWatermark(w, func(key []byte, stored, seq cache.Sequence) {
 		if seq > stored {
 			g.set(key, appendUint64(nil, uint64(seq)))

@@ -167,7 +167,7 @@ func openCache(s *settings, logger *slog.Logger) (*cache.Cache, error) {
 	if s.DataDir != "" {
 		l2Config := s.l2Config(logger)
 		l2Config.Now = clock.Now
-		tier, err := l2.Open(l2Config)
+		tier, err := l2.OpenTier(l2Config)
 		if err != nil {
 			return nil, err
 		}
