@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
@@ -76,12 +77,12 @@ func clientAddress(addr net.Addr) (address, port types.Value) {
 }
 
 // activityRows are the rows of pg_stat_activity as a session sees them.
-func activityRows(s *session) []scalar.Values {
+func activityRows(s *session) []query.Values {
 	if s.info.Backends == nil {
 		return nil
 	}
 	roles := s.roles()
-	var rows []scalar.Values
+	var rows []query.Values
 	for _, a := range s.info.Backends.Activity() {
 		user := types.OID(0)
 		if role, ok := roles.Named(a.User); ok {
@@ -93,10 +94,10 @@ func activityRows(s *session) []scalar.Values {
 }
 
 // backendFunctions are those by which one session acts on another.
-func backendFunctions(name string) []scalar.Function {
-	signal := func(act func(b pgwire.Backends, processID uint32) bool) func(e *scalar.Env, args []types.Value) (types.Value, error) {
-		return func(e *scalar.Env, args []types.Value) (types.Value, error) {
-			s, processID := e.Session.(*session), args[0].Int
+func backendFunctions(name string) []function {
+	signal := func(act func(b pgwire.Backends, processID uint32) bool) func(e *schema.Call, args []types.Value) (types.Value, error) {
+		return func(e *schema.Call, args []types.Value) (types.Value, error) {
+			s, processID := sessionOf(e.Env), args[0].Int
 			user, exists := s.backendUser(processID)
 			switch {
 			case !exists:
@@ -109,16 +110,16 @@ func backendFunctions(name string) []scalar.Function {
 			return types.OfBool(act(s.info.Backends, uint32(processID))), nil
 		}
 	}
-	f := scalar.Function{Name: name, Args: []types.OID{types.Int4}, ArgNames: []string{"pid"}, Returns: types.Bool, IsVolatile: true}
+	f := function{Name: name, Args: []types.OID{types.Int4}, ArgNames: []string{"pid"}, Returns: types.Bool, IsVolatile: true}
 	switch name {
 	case "pg_cancel_backend":
 		f.Call = signal(pgwire.Backends.CancelBackend)
-		return []scalar.Function{f}
+		return []function{f}
 	case "pg_terminate_backend":
 		f.Call = signal(pgwire.Backends.TerminateBackend)
 		timed := f // we do not wait for the end, which PostgreSQL does if asked to
 		timed.Args, timed.ArgNames = []types.OID{types.Int4, types.Int8}, []string{"pid", "timeout"}
-		return []scalar.Function{f, timed}
+		return []function{f, timed}
 	}
 	return nil
 }

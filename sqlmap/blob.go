@@ -6,7 +6,9 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/catalog"
+	"pgcache/sqlmap/query"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
@@ -35,9 +37,10 @@ const (
 	colCreatedAt
 	colLastAccessAt
 	colLease
-	colXmax // a system column: 0 in RETURNING of a row that was inserted
-	colTableOID
 	blobColumns
+
+	// colXmax is a system column: 0 in RETURNING of a row that was inserted.
+	colXmax = blobColumns
 )
 
 // valueColumns are those that need the payload.
@@ -48,49 +51,51 @@ type blobColumn struct {
 	name       string
 	oid        types.OID
 	isWritable bool
-	isHidden   bool
 }
 
 // blobTable is the table of the columns; only blobColumnAt reads it.
 var blobTable = [blobColumns]blobColumn{
-	colNS:             {"ns", types.Text, true, false},
-	colKey:            {"key", types.Text, true, false},
-	colValue:          {"value", types.Bytea, true, false},
-	colValueText:      {"value_text", types.Text, true, false},
-	colMetadata:       {"metadata", types.JSONB, true, false},
-	colTags:           {"tags", types.TextArray, true, false},
-	colDependencies:   {"dependencies", types.TextArray, true, false},
-	colVersion:        {"version", types.Int8, true, false},
-	colPriority:       {"priority", types.Int2, true, false},
-	colL1Admission:    {"l1_admission", types.Text, true, false},
-	colTTL:            {"ttl_ms", types.Int8, true, false},
-	colExpiresAt:      {"expires_at", types.TimestampTZ, true, false},
-	colIdleTTL:        {"idle_ttl_ms", types.Int8, true, false},
-	colStaleTTL:       {"stale_ttl_ms", types.Int8, true, false},
-	colJitter:         {"jitter_pct", types.Int2, true, false},
-	colIsStale:        {"is_stale", types.Bool, false, false},
-	colStaleRemaining: {"stale_remaining_ms", types.Int8, false, false},
-	colSize:           {"size", types.Int8, false, false},
-	colStoredSize:     {"stored_size", types.Int8, false, false},
-	colTier:           {"tier", types.Text, false, false},
-	colCreatedAt:      {"created_at", types.TimestampTZ, false, false},
-	colLastAccessAt:   {"last_access_at", types.TimestampTZ, false, false},
-	colLease:          {"lease", types.Int8, true, false},
-	colXmax:           {"xmax", types.Xid, false, true},
-	colTableOID:       {"tableoid", types.Oid, false, true},
+	colNS:             {"ns", types.Text, true},
+	colKey:            {"key", types.Text, true},
+	colValue:          {"value", types.Bytea, true},
+	colValueText:      {"value_text", types.Text, true},
+	colMetadata:       {"metadata", types.JSONB, true},
+	colTags:           {"tags", types.TextArray, true},
+	colDependencies:   {"dependencies", types.TextArray, true},
+	colVersion:        {"version", types.Int8, true},
+	colPriority:       {"priority", types.Int2, true},
+	colL1Admission:    {"l1_admission", types.Text, true},
+	colTTL:            {"ttl_ms", types.Int8, true},
+	colExpiresAt:      {"expires_at", types.TimestampTZ, true},
+	colIdleTTL:        {"idle_ttl_ms", types.Int8, true},
+	colStaleTTL:       {"stale_ttl_ms", types.Int8, true},
+	colJitter:         {"jitter_pct", types.Int2, true},
+	colIsStale:        {"is_stale", types.Bool, false},
+	colStaleRemaining: {"stale_remaining_ms", types.Int8, false},
+	colSize:           {"size", types.Int8, false},
+	colStoredSize:     {"stored_size", types.Int8, false},
+	colTier:           {"tier", types.Text, false},
+	colCreatedAt:      {"created_at", types.TimestampTZ, false},
+	colLastAccessAt:   {"last_access_at", types.TimestampTZ, false},
+	colLease:          {"lease", types.Int8, true},
 }
 
 // blobRelation describes blob, or cache_entries: the same without the payload.
-func blobRelation(alias string, withValue bool) scalar.Relation {
-	r := scalar.Relation{Schema: "public", Name: alias, Columns: make([]scalar.Column, blobColumns)}
-	for i := range r.Columns {
-		if !withValue && valueColumns&(1<<i) != 0 {
-			r.Columns[i] = scalar.Column{Type: types.Unknown, Hidden: true} // no name: cannot be referred to
-			continue
-		}
-		r.Columns[i] = scalar.Column{Name: blobTable[i].name, Type: blobTable[i].oid, Hidden: blobTable[i].isHidden}
+func (p *planner) blobRelation(name, alias string) query.Relation {
+	r := query.Relation{Schema: catalog.Public, Name: alias, Columns: blobTableColumns(), Table: p.handler.catalog.Relation(catalog.Public, name),
+		Lengths: map[int]int{colValue: colSize}}
+	if name != "blob" {
+		r.Columns[colValue].Name, r.Columns[colValueText].Name = "", ""
 	}
 	return r
+}
+
+func blobTableColumns() []schema.Column {
+	columns := make([]schema.Column, blobColumns)
+	for i := range columns {
+		columns[i] = schema.Column{Name: blobTable[i].name, Type: blobTable[i].oid, Typmod: -1}
+	}
+	return columns
 }
 
 // findBlobColumn is the position of a column of blob, or -1.
@@ -120,7 +125,7 @@ func optionalMillis(ms int64, isSet bool) types.Value {
 }
 
 // Column reads a column of the entry.
-func (r *entryRow) Column(i int, _ *scalar.Env) (types.Value, error) {
+func (r *entryRow) Column(i int) (types.Value, error) {
 	h, a := r.hit, r.hit.Attrs()
 	switch i {
 	case colNS:
@@ -164,7 +169,7 @@ func (r *entryRow) Column(i int, _ *scalar.Env) (types.Value, error) {
 			return types.OfInt(1), nil
 		}
 		return types.OfInt(0), nil
-	case colTableOID, colLease:
+	case colLease:
 		return types.Null(), nil
 	}
 	hard, hasHard := a.HardMs()
@@ -259,7 +264,7 @@ type draftRow struct {
 }
 
 // Column reads a column of the draft.
-func (r *draftRow) Column(i int, _ *scalar.Env) (types.Value, error) {
+func (r *draftRow) Column(i int) (types.Value, error) {
 	d := r.draft
 	switch i {
 	case colNS:

@@ -7,7 +7,7 @@ import (
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/copyio"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 )
 
 const copyHint = "Write COPY blob (ns, key, value, …) FROM STDIN, COPY blob TO STDOUT or COPY (SELECT …) TO STDOUT, with FORMAT text, csv or binary."
@@ -41,7 +41,7 @@ func copyOptions(list []*pg_query.Node, isFrom bool) (*optionReader, error) {
 	for _, n := range list {
 		d := n.GetDefElem()
 		if r.seen[d.Defname] {
-			return nil, scalar.At(pgwire.Errorf(pgwire.CodeSyntaxError, "conflicting or redundant options"), d.Location)
+			return nil, query.AtOffset(pgwire.Errorf(pgwire.CodeSyntaxError, "conflicting or redundant options"), d.Location)
 		}
 		r.seen[d.Defname] = true
 		if err := r.read(d); err != nil {
@@ -67,7 +67,7 @@ func (r *optionReader) read(d *pg_query.DefElem) error {
 		formats := map[string]copyio.Format{"text": copyio.Text, "csv": copyio.CSV, "binary": copyio.Binary}
 		f, ok := formats[value]
 		if !ok {
-			return scalar.At(pgwire.Errorf(pgwire.CodeInvalidParameterValue, "COPY format \"%s\" not recognized", value), d.Location)
+			return query.AtOffset(pgwire.Errorf(pgwire.CodeInvalidParameterValue, "COPY format \"%s\" not recognized", value), d.Location)
 		}
 		r.options.Format = f
 	case "delimiter":
@@ -95,13 +95,13 @@ func (r *optionReader) read(d *pg_query.DefElem) error {
 		r.forced[d.Defname] = names
 	case "on_conflict":
 		if value != "error" && value != "nothing" && value != "update" || !r.isFrom {
-			return scalar.At(pgwire.Errorf(pgwire.CodeInvalidParameterValue, "on_conflict must be error, nothing or update, and is for COPY FROM"), d.Location)
+			return query.AtOffset(pgwire.Errorf(pgwire.CodeInvalidParameterValue, "on_conflict must be error, nothing or update, and is for COPY FROM"), d.Location)
 		}
 		r.conflict = value
 	default:
 		e := pgwire.Errorf(pgwire.CodeSyntaxError, "option \"%s\" not recognized", d.Defname)
 		e.Hint = "Options are format, delimiter, null, header, quote, escape, force_quote, force_not_null, force_null, encoding and, for FROM, on_conflict."
-		return scalar.At(e, d.Location)
+		return query.AtOffset(e, d.Location)
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func defText(n *pg_query.Node) (text string, isGiven bool) {
 		}
 		return "1", true
 	case *pg_query.Node_TypeName:
-		names := scalar.Names(v.TypeName.Names)
+		names := query.Names(v.TypeName.Names)
 		return names[len(names)-1], true
 	}
 	return "", false

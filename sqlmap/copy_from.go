@@ -12,7 +12,7 @@ import (
 	"pgcache/cache"
 	"pgcache/pgwire"
 	"pgcache/sqlmap/copyio"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -23,7 +23,7 @@ type copyFromAction struct {
 	given    uint64
 	options  copyio.Options
 	conflict string // "", error, nothing or update
-	filter   *scalar.Expr
+	filter   *query.Expression
 }
 
 func (p *planner) copyFrom(s *pg_query.CopyStmt) (*plan, error) {
@@ -119,7 +119,7 @@ func (a *copyFromAction) load(x *execution, reader *copyio.Reader, l loader) (co
 		if err != nil {
 			return count, err
 		}
-		x.env.Rows = [2]scalar.Row{values}
+		x.env.Rows = [2]query.Row{values}
 		if a.filter != nil {
 			v, err := a.filter.Eval(&x.env)
 			if err != nil {
@@ -147,8 +147,8 @@ func (a *copyFromAction) load(x *execution, reader *copyio.Reader, l loader) (co
 }
 
 // parse makes values of the fields of a row, in memory of their own.
-func (a *copyFromAction) parse(x *execution, reader *copyio.Reader, fields [][]byte) (scalar.Values, error) {
-	values := make(scalar.Values, blobColumns)
+func (a *copyFromAction) parse(x *execution, reader *copyio.Reader, fields [][]byte) (query.Values, error) {
+	values := make(query.Values, blobColumns)
 	for i := range values {
 		values[i] = types.Null()
 	}
@@ -249,7 +249,7 @@ func (a *copyFromAction) change(row *insertRow) change {
 	}
 	return change{
 		key: r.key, bytes: size, value: r.draft.Value,
-		apply: func(_ *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+		apply: func(_ *query.Env, old query.Row, d *cache.Draft) (cache.Verdict, error) {
 			return a.apply(&r, old != nil, d)
 		},
 	}

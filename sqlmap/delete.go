@@ -6,7 +6,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -15,9 +15,9 @@ const deleteHint = "Write DELETE FROM blob WHERE …, with conditions on its col
 // deleteAction is DELETE: by keys, or what one condition beside ns covers.
 type deleteAction struct {
 	where     *blobWhere
-	filter    *scalar.Expr // of rows, where keys are read one by one
-	isCovered bool         // one invalidation does it
-	returning []output
+	filter    *query.Expression // of rows, where keys are read one by one
+	isCovered bool              // one invalidation does it
+	returning []query.Output
 	needValue bool // the filter looks at the payload
 	// returnsValue: so does RETURNING, perhaps.
 	returnsValue bool
@@ -56,7 +56,7 @@ func (p *planner) deleteStatement(s *pg_query.DeleteStmt) (*plan, error) {
 // kind of label or a prefix in it, or everything.
 func (w *blobWhere) isCoverage() bool {
 	covering := 0
-	for _, x := range []*scalar.Expr{w.prefix, w.tags, w.dependencies} {
+	for _, x := range []*query.Expression{w.prefix, w.tags, w.dependencies} {
 		if x != nil {
 			covering++
 		}
@@ -119,7 +119,7 @@ func (a *deleteAction) deletePrefix(x *execution, ns []byte) (count int64, isDon
 	if err != nil || pattern == nil {
 		return 0, true, err
 	}
-	prefix, isPure, isExact := scalar.LikePrefix(pattern)
+	prefix, isPure, isExact := query.LikePrefix(pattern)
 	switch {
 	case isExact && !addressable(x.session, cache.Key{Namespace: ns, Name: prefix}):
 		return 0, true, nil
@@ -180,7 +180,7 @@ func (a *deleteAction) deleteBatch(w *writer, keys []cache.Key) (int64, error) {
 			if old == nil {
 				return cache.Leave, nil
 			}
-			x.env.Rows = [2]scalar.Row{&entryRow{key: key, hit: old}}
+			x.env.Rows = [2]query.Row{&entryRow{key: key, hit: old}}
 			if ok, err := a.where.holds(&x.env, a.filter); err != nil || !ok {
 				return cache.Leave, err
 			}
@@ -256,8 +256,8 @@ func (a *deleteAction) deleteKey(w *writer, key cache.Key) (bool, error) {
 	if a.filter == nil && a.returning == nil {
 		return s.invalidateKey(x.env.Ctx, key)
 	}
-	passes := func(e *scalar.Env, row scalar.Row) (bool, error) {
-		e.Rows = [2]scalar.Row{row}
+	passes := func(e *query.Env, row query.Row) (bool, error) {
+		e.Rows = [2]query.Row{row}
 		return a.where.holds(e, a.filter)
 	}
 	if w.isBuffered() {
@@ -283,11 +283,11 @@ func (a *deleteAction) deleteKey(w *writer, key cache.Key) (bool, error) {
 }
 
 // deleteBuffered makes a conditional deletion pending.
-func (a *deleteAction) deleteBuffered(w *writer, key cache.Key, passes func(*scalar.Env, scalar.Row) (bool, error)) (bool, error) {
-	var seen scalar.Row
+func (a *deleteAction) deleteBuffered(w *writer, key cache.Key, passes func(*query.Env, query.Row) (bool, error)) (bool, error) {
+	var seen query.Row
 	c := change{key: key, env: w.changeEnv(), needValue: a.needValue, bytes: w.envBytes}
 	w.envBytes = 0 // shared by the statement's changes
-	c.apply = func(e *scalar.Env, old scalar.Row, _ *cache.Draft) (cache.Verdict, error) {
+	c.apply = func(e *query.Env, old query.Row, _ *cache.Draft) (cache.Verdict, error) {
 		if old == nil {
 			return cache.Leave, nil
 		}

@@ -1,7 +1,7 @@
 // Package sqlmap turns SQL text into cache operations and their results into rows: it
 // implements the handler that package pgwire calls, over a *cache.Cache. It owns the
 // dialect, the session's settings and transactions, and the mapping of the domain's
-// errors to SQLSTATEs. Types are in sqlmap/types, expressions in sqlmap/scalar. It knows
+// errors to SQLSTATEs. Types are in sqlmap/types, expressions in sqlmap/query. It knows
 // nothing of frames and sockets, nor of how the cache keeps its entries.
 //
 // Words:

@@ -7,7 +7,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -33,7 +33,7 @@ func parseExplainOptions(list []*pg_query.Node) (explainOptions, error) {
 			case "xml", "yaml":
 				return o, unsupported(d.Location, "EXPLAIN in format "+format+" is", explainHint)
 			default:
-				return o, scalar.At(pgwire.Errorf(pgwire.CodeInvalidParameterValue, "unrecognized value for EXPLAIN option \"format\": \"%s\"", format), d.Location)
+				return o, query.AtOffset(pgwire.Errorf(pgwire.CodeInvalidParameterValue, "unrecognized value for EXPLAIN option \"format\": \"%s\"", format), d.Location)
 			}
 			continue
 		}
@@ -41,7 +41,7 @@ func parseExplainOptions(list []*pg_query.Node) (explainOptions, error) {
 		if d.Arg != nil {
 			text, ok := checkBool(optionText(d))
 			if !ok && d.GetDefname() != "serialize" {
-				return o, scalar.At(pgwire.Errorf(pgwire.CodeSyntaxError, "%s requires a Boolean value", d.GetDefname()), d.Location)
+				return o, query.AtOffset(pgwire.Errorf(pgwire.CodeSyntaxError, "%s requires a Boolean value", d.GetDefname()), d.Location)
 			}
 			isOn = text == "on"
 		}
@@ -54,7 +54,7 @@ func parseExplainOptions(list []*pg_query.Node) (explainOptions, error) {
 			o.noTiming = !isOn
 		case "costs", "buffers", "wal", "settings", "memory", "serialize", "generic_plan":
 		default:
-			return o, scalar.At(pgwire.Errorf(pgwire.CodeSyntaxError, "unrecognized EXPLAIN option \"%s\"", name), d.Location)
+			return o, query.AtOffset(pgwire.Errorf(pgwire.CodeSyntaxError, "unrecognized EXPLAIN option \"%s\"", name), d.Location)
 		}
 	}
 	return o, nil

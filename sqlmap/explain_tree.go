@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"pgcache/sqlmap/query"
-	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/types"
 )
 
@@ -114,14 +113,14 @@ func (p *planner) describeSelect(a *selectAction) *explainNode {
 func sortTexts(a *selectAction) []string {
 	var texts []string
 	for _, key := range a.sort {
-		text := "expression"
+		text, column := "expression", a.outputs[key.Output].Expr.Column()
 		switch {
-		case key.output >= 0:
-			text = a.outputs[key.output].name
-		case key.expr.Column() >= 0 && isBlobSource(a):
-			text = blobTable[key.expr.Column()].name
+		case key.Output < a.width:
+			text = a.outputs[key.Output].Name
+		case column >= 0 && column < blobColumns && isBlobSource(a):
+			text = blobTable[column].name
 		}
-		if key.isDescending {
+		if key.Descending {
 			text += " DESC"
 		}
 		texts = append(texts, text)
@@ -366,7 +365,7 @@ func appendNodeJSON(out []byte, n *explainNode, ran *explainRun, indent string, 
 
 // Counting, for ANALYZE. A nil trace counts nothing.
 
-func (t *runTrace) read(row scalar.Row, needValue bool) {
+func (t *runTrace) read(row query.Row, needValue bool) {
 	if t == nil {
 		return
 	}

@@ -6,7 +6,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -26,11 +26,12 @@ type keyArgument struct {
 }
 
 // keyArgumentOf tells whether an expression of type text is one.
-func keyArgumentOf(x *scalar.Expr) (keyArgument, bool) {
+func keyArgumentOf(x *query.Expression) (keyArgument, bool) {
 	if v, ok := x.Constant(); ok {
 		return keyArgument{constant: v.Bytes, isNull: v.IsNull}, true
 	}
-	return keyArgument{param: x.Param()}, x.Param() > 0 && x.Type == types.Text
+	n, oid := x.Param()
+	return keyArgument{param: n}, n > 0 && x.Type == types.Text && (oid == types.Text || oid == types.VarChar)
 }
 
 // bytes is the key; nil for NULL.
@@ -48,7 +49,7 @@ type getPortal struct {
 	args    *pgwire.BindArgs
 	hit     cache.Hit
 	row     entryRow
-	env     scalar.Env
+	env     query.Env
 	done    bool
 	found   bool
 }
@@ -137,11 +138,11 @@ func (p *getPortal) executeDirty(ctx context.Context, r *pgwire.Reply, key cache
 	return p.send(r, row)
 }
 
-func (p *getPortal) send(r *pgwire.Reply, row scalar.Row) (pgwire.Completion, error) {
+func (p *getPortal) send(r *pgwire.Reply, row query.Row) (pgwire.Completion, error) {
 	columns := p.plan.get.columns
 	r.StartRow(len(columns))
 	for i, c := range columns {
-		v, err := row.Column(c, &p.env)
+		v, err := row.Column(c)
 		if err != nil {
 			return pgwire.Completion{}, err
 		}

@@ -8,7 +8,6 @@ import (
 	"pgcache/cache"
 	"pgcache/pgwire"
 	"pgcache/sqlmap/query"
-	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/types"
 )
 
@@ -24,9 +23,9 @@ type insertAction struct {
 	conflict  pg_query.OnConflictAction
 	set       []assignment
 	setGiven  uint64
-	filter    *scalar.Expr
+	filter    *query.Expression
 	needValue bool
-	returning []output
+	returning []query.Output
 }
 
 func (p *planner) insertStatement(s *pg_query.InsertStmt) (*plan, error) {
@@ -44,7 +43,7 @@ func (p *planner) insertStatement(s *pg_query.InsertStmt) (*plan, error) {
 		return nil, err
 	}
 	a.needValue = p.compiler.Used[0]&valueColumns != 0
-	p.compiler.Relations = p.compiler.Relations[:1]
+	p.compiler.SetRelations(p.compiler.Relations()[0])
 	var err error
 	if a.returning, err = p.returningClause(s.ReturningList); err != nil {
 		return nil, err
@@ -75,9 +74,10 @@ func (p *planner) insertRows(a *insertAction, s *pg_query.InsertStmt) error {
 	if len(values.SortClause) > 0 || values.LimitCount != nil || values.LimitOffset != nil || values.WithClause != nil {
 		return unsupported(s.Relation.Location, "this VALUES is", insertHint)
 	}
-	table := p.compiler.Relations
-	p.compiler.Relations = nil // the rows may not refer to it
-	defer func() { p.compiler.Relations = table }()
+	table := p.compiler.Relations()
+	p.compiler.SetRelations() // the rows may not refer to it
+	p.compiler.Place = query.InValues
+	defer func() { p.compiler.SetRelations(table...) }()
 	for _, n := range values.ValuesLists {
 		items := n.GetList().GetItems()
 		if len(items) > len(columns) {
@@ -131,12 +131,12 @@ func (p *planner) onConflict(a *insertAction, c *pg_query.OnConflictClause) erro
 	} else if c.Action == pg_query.OnConflictAction_ONCONFLICT_UPDATE {
 		e := pgwire.Errorf(pgwire.CodeSyntaxError, "ON CONFLICT DO UPDATE requires inference specification or constraint name")
 		e.Hint = "For example, ON CONFLICT (ns, key)."
-		return scalar.At(e, c.Location)
+		return query.AtOffset(e, c.Location)
 	}
 	if c.Action != pg_query.OnConflictAction_ONCONFLICT_UPDATE {
 		return nil
 	}
-	p.compiler.Relations = append(p.compiler.Relations[:1:1], blobRelation("excluded", true))
+	p.compiler.SetRelations(p.compiler.Relations()[0], query.Relation{Name: "excluded", Columns: blobTableColumns()})
 	var err error
 	if a.set, a.setGiven, err = p.setClause(c.TargetList); err != nil {
 		return err
@@ -154,7 +154,7 @@ func checkInference(i *pg_query.InferClause) error {
 			return nil
 		}
 		e := pgwire.Errorf(pgwire.CodeUndefinedObject, "constraint \"%s\" for table \"blob\" does not exist", i.Conname)
-		return scalar.At(e, i.Location)
+		return query.AtOffset(e, i.Location)
 	}
 	names := map[string]bool{}
 	for _, n := range i.IndexElems {
@@ -163,7 +163,7 @@ func checkInference(i *pg_query.InferClause) error {
 	if len(names) != 2 || !names["ns"] || !names["key"] || i.WhereClause != nil {
 		e := pgwire.Errorf(pgwire.CodeInvalidColumnReference, "there is no unique or exclusion constraint matching the ON CONFLICT specification")
 		e.Hint = "The one unique constraint is (ns, key)."
-		return scalar.At(e, i.Location)
+		return query.AtOffset(e, i.Location)
 	}
 	return nil
 }
@@ -232,15 +232,15 @@ func (a *insertAction) evaluateAll(x *execution) ([]insertRow, error) {
 type insertRow struct {
 	key    cache.Key
 	draft  cache.Draft
-	values scalar.Values // as excluded sees it
+	values query.Values // as excluded sees it
 }
 
 // rowValues is memory for the values of a row, all NULL. What is written at once needs it
 // no longer than the statement runs, so a single row has that of the session.
-func (x *execution) rowValues(isSingle bool) scalar.Values {
+func (x *execution) rowValues(isSingle bool) query.Values {
 	values := x.session.rowValues
 	if values == nil || !isSingle || !x.isAlone {
-		values = make(scalar.Values, blobColumns)
+		values = make(query.Values, blobColumns)
 		if isSingle && x.isAlone {
 			x.session.rowValues = values
 		}
@@ -252,7 +252,7 @@ func (x *execution) rowValues(isSingle bool) scalar.Values {
 }
 
 // evaluate computes a row into values and checks it.
-func (a *insertAction) evaluate(x *execution, row []assignment, values scalar.Values) (insertRow, error) {
+func (a *insertAction) evaluate(x *execution, row []assignment, values query.Values) (insertRow, error) {
 	given := uint64(0)
 	for _, s := range row {
 		given |= 1 << s.column
@@ -272,7 +272,7 @@ func (a *insertAction) evaluate(x *execution, row []assignment, values scalar.Va
 }
 
 // newInsertRow fills in defaults, checks a row and makes its draft.
-func newInsertRow(x *execution, values scalar.Values, given uint64) (insertRow, error) {
+func newInsertRow(x *execution, values query.Values, given uint64) (insertRow, error) {
 	if namespace := x.session.settings.namespace; given&(1<<colNS) == 0 && namespace != "" {
 		values[colNS] = types.OfText(namespace)
 	}
@@ -307,7 +307,7 @@ func newInsertRow(x *execution, values scalar.Values, given uint64) (insertRow, 
 }
 
 // withFailingRow names the row by its key; PostgreSQL would show all of it.
-func withFailingRow(err error, values scalar.Values) error {
+func withFailingRow(err error, values query.Values) error {
 	if e, ok := err.(*pgwire.Error); ok && !values[colNS].IsNull && !values[colKey].IsNull {
 		e.Detail = fmt.Sprintf("Failing row has (ns, key)=(%s, %s).", values[colNS].Bytes, values[colKey].Bytes)
 	}
@@ -326,7 +326,7 @@ func (a *insertAction) change(row *insertRow, isBuffered bool) change {
 	r, values := *row, row.values
 	size := int64(0)
 	if isBuffered {
-		values = make(scalar.Values, len(row.values))
+		values = make(query.Values, len(row.values))
 		for i, v := range row.values {
 			if i == colValueText {
 				values[i] = values[colValue] // the same bytes
@@ -342,7 +342,7 @@ func (a *insertAction) change(row *insertRow, isBuffered bool) change {
 		key:   r.key,
 		bytes: size,
 		value: r.draft.Value,
-		apply: func(e *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+		apply: func(e *query.Env, old query.Row, d *cache.Draft) (cache.Verdict, error) {
 			switch {
 			case old == nil:
 				*d = r.draft
@@ -352,7 +352,7 @@ func (a *insertAction) change(row *insertRow, isBuffered bool) change {
 			case a.conflict != pg_query.OnConflictAction_ONCONFLICT_UPDATE:
 				return cache.Leave, errDuplicate(r.key)
 			}
-			e.Rows = [2]scalar.Row{old, values}
+			e.Rows = [2]query.Row{old, values}
 			if a.filter != nil {
 				v, err := a.filter.Eval(e)
 				if err != nil || !v.IsTrue() {

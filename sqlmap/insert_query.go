@@ -5,7 +5,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
@@ -26,20 +27,23 @@ func (p *planner) insertQuery(a *insertAction, s *pg_query.SelectStmt, columns [
 		return pgwire.Errorf(pgwire.CodeSyntaxError, "INSERT has more target columns than expressions")
 	}
 	for i, oid := range a.query.Params {
-		p.compiler.Params.Learn(i+1, types.OID(oid))
+		p.compiler.LearnParam(i+1, types.OID(oid))
 	}
-	relation := scalar.Relation{Name: "*SELECT*"}
+	relation := query.Relation{Name: "*SELECT*"}
 	for _, c := range found {
-		relation.Columns = append(relation.Columns, scalar.Column{Name: c.Name, Type: c.Type})
+		relation.Columns = append(relation.Columns, schema.Column{Name: c.Name, Type: c.Type, Typmod: -1})
 	}
-	table, used := p.compiler.Relations, p.compiler.Used
-	p.compiler.Relations = []scalar.Relation{relation}
-	defer func() { p.compiler.Relations, p.compiler.Used = table, used }()
+	table, used := p.compiler.Relations(), p.compiler.Used
+	p.compiler.SetRelations(relation)
+	defer func() {
+		p.compiler.SetRelations(table...)
+		p.compiler.Used = used
+	}()
 	for i := range found {
 		if !blobTable[columns[i]].isWritable {
 			return errReadOnlyColumn(columns[i], -1, false)
 		}
-		x, err := p.compiler.Assign(p.compiler.ColumnAt(i, -1), blobTable[columns[i]].oid, blobTable[columns[i]].name)
+		x, err := p.compiler.Assign(p.compiler.ColumnAt(i), blobTable[columns[i]].oid, blobTable[columns[i]].name)
 		if err != nil {
 			return err
 		}
@@ -76,7 +80,7 @@ func (a *insertAction) queryRows(x *execution) ([]insertRow, error) {
 	defer out.rows.close()
 	var rows []insertRow
 	size, most := int64(0), x.session.handler.limits.TransactionBytesMax
-	found := make(scalar.Values, len(a.query.Columns))
+	found := make(query.Values, len(a.query.Columns))
 	for {
 		ok, err := out.rows.next(x, found)
 		if err != nil || !ok {

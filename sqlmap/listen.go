@@ -10,7 +10,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
@@ -307,16 +307,16 @@ func (s *session) applyListening(c listenChange) {
 	}
 }
 
-func listenFunctions(name string) []scalar.Function {
+func listenFunctions(name string) []function {
 	switch name {
 	case "pg_notify":
-		return []scalar.Function{{Name: name, Args: []types.OID{types.Text, types.Text}, Returns: types.Void, OnNull: true, IsVolatile: true,
-			Call: func(e *scalar.Env, args []types.Value) (types.Value, error) {
-				return types.Value{}, e.Session.(*session).notify(args[0].Text(), args[1].Text())
+		return []function{{Name: name, Args: []types.OID{types.Text, types.Text}, Returns: types.Void, OnNull: true, IsVolatile: true,
+			Call: func(e *schema.Call, args []types.Value) (types.Value, error) {
+				return types.Value{}, sessionOf(e.Env).notify(args[0].Text(), args[1].Text())
 			}}}
 	case "cache_channel":
-		return []scalar.Function{{Name: name, Args: []types.OID{types.Text}, ArgNames: []string{"ns"}, Returns: types.Text,
-			Call: func(_ *scalar.Env, args []types.Value) (types.Value, error) {
+		return []function{{Name: name, Args: []types.OID{types.Text}, ArgNames: []string{"ns"}, Returns: types.Text,
+			Call: func(_ *schema.Call, args []types.Value) (types.Value, error) {
 				return types.OfText(namespaceChannel(args[0].Text())), nil
 			}}}
 	}

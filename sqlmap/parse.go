@@ -58,7 +58,7 @@ func parseError(sql string, err error) error {
 	return e
 }
 
-// position turns an error's byte offset into characters (invariant X2 of package scalar).
+// position turns an error's byte offset into characters (invariant Q5 of package query).
 func position(sql string, err error) error {
 	var e *pgwire.Error
 	if errors.As(err, &e) && e.Position > 0 {

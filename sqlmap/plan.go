@@ -1,10 +1,13 @@
 package sqlmap
 
 import (
+	"slices"
+
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/catalog"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -60,14 +63,13 @@ func emptyPlan() *plan { return &plan{isEmpty: true} }
 type planner struct {
 	handler  *Handler
 	sql      string
-	compiler scalar.Compiler
+	compiler *query.Compiler
 	// declared are the parameter types that the client has given, path the schemas to look
 	// names up in.
-	declared           []uint32
-	isSimple           bool
-	path               []string
-	names              types.Names // of regclass and its like, along path
-	hasFailedElsewhere bool        // see elsewhere
+	declared []uint32
+	isSimple bool
+	path     []string
+	names    types.Names // of regclass and its like, along path
 	// conditions collects what EXPLAIN shows; nil without one.
 	conditions *conditionTexts
 }
@@ -92,16 +94,24 @@ func (p *planner) finish(stmt *pg_query.Node) (*plan, error) {
 		out.params = out.ownParams
 		return out, nil
 	}
-	out.params, err = p.compiler.Params.OIDs()
-	return out, err
+	if out.params, err = p.compiler.ParamOIDs(); err != nil {
+		return nil, err
+	}
+	for i, oid := range out.params {
+		if types.Lookup(types.OID(oid)) == nil {
+			return nil, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "parameter $%d has type with OID %d, which is not supported", i+1, oid)
+		}
+	}
+	return out, nil
 }
 
 // newCompiler forgets what was inferred of parameters.
 func (p *planner) newCompiler() {
-	p.compiler = scalar.Compiler{Params: scalar.NewParams(p.declared), Functions: functions, FunctionNames: procedureNames, Rewrite: p.rewriteCall}
-	if p.isSimple {
-		p.compiler.Params = scalar.NoParams()
+	o := p.queryOptions()
+	if !slices.Contains(o.SearchPath, catalog.Public) { // the cache's own functions are always found
+		o.SearchPath = append(slices.Clone(o.SearchPath), catalog.Public)
 	}
+	p.compiler = query.NewCompiler(o)
 }
 
 func (p *planner) plan(stmt *pg_query.Node) (*plan, error) {
@@ -109,14 +119,14 @@ func (p *planner) plan(stmt *pg_query.Node) (*plan, error) {
 	case *pg_query.Node_SelectStmt:
 		return p.selectStatement(n.SelectStmt)
 	case *pg_query.Node_InsertStmt:
-		p.compiler.Elsewhere = p.elsewhere
-		return p.insertStatement(n.InsertStmt)
+		out, err := p.insertStatement(n.InsertStmt)
+		return out, withHint(err, expressionHint)
 	case *pg_query.Node_UpdateStmt:
-		p.compiler.Elsewhere = p.elsewhere
-		return p.updateStatement(n.UpdateStmt)
+		out, err := p.updateStatement(n.UpdateStmt)
+		return out, withHint(err, expressionHint)
 	case *pg_query.Node_DeleteStmt:
-		p.compiler.Elsewhere = p.elsewhere
-		return p.deleteStatement(n.DeleteStmt)
+		out, err := p.deleteStatement(n.DeleteStmt)
+		return out, withHint(err, expressionHint)
 	case *pg_query.Node_TruncateStmt:
 		return p.truncateStatement(n.TruncateStmt)
 	case *pg_query.Node_CallStmt:
@@ -127,22 +137,24 @@ func (p *planner) plan(stmt *pg_query.Node) (*plan, error) {
 
 // unsupported is the error for a statement outside the dialect (S1).
 func unsupported(at int32, what string, hint string) error {
-	return scalar.Unsupported(at, what, hint)
+	e := pgwire.Errorf(pgwire.CodeFeatureNotSupported, "%s not supported", what)
+	e.Hint = hint
+	return query.AtOffset(e, at)
 }
 
-// output is a column of a result.
-type output struct {
-	name string
-	expr *scalar.Expr
-}
+const expressionHint = "Expressions may use constants, parameters, columns, and the functions, operators and casts that the manual lists."
 
 // outputColumns describes results for the wire.
-func outputColumns(outputs []output) []pgwire.Column {
+func outputColumns(outputs []query.Output) []pgwire.Column {
 	columns := make([]pgwire.Column, len(outputs))
-	for i, o := range outputs {
-		columns[i] = column(o.name, o.expr.Type)
+	for i := range outputs {
+		columns[i] = wireColumn(&outputs[i].Column)
 	}
 	return columns
+}
+
+func wireColumn(c *query.Column) pgwire.Column {
+	return pgwire.Column{Name: c.Name, TypeOID: uint32(c.Type), TypeSize: c.Size, TypeModifier: c.Typmod}
 }
 
 func column(name string, oid types.OID) pgwire.Column {
@@ -154,9 +166,9 @@ func column(name string, oid types.OID) pgwire.Column {
 }
 
 // evaluate computes the outputs of the current row.
-func evaluate(x *execution, outputs []output, out []types.Value) error {
+func evaluate(x *execution, outputs []query.Output, out []types.Value) error {
 	for i := range outputs {
-		v, err := outputs[i].expr.Eval(&x.env)
+		v, err := outputs[i].Expr.Eval(&x.env)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -72,7 +72,7 @@ type execution struct {
 	plan    *plan
 	columns []pgwire.Column
 	formats []pgwire.Format
-	env     scalar.Env
+	env     query.Env
 	isAlone bool
 	reply   *pgwire.Reply
 

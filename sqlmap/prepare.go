@@ -7,7 +7,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -18,7 +18,7 @@ import (
 func (p *planner) prepareStatement(n *pg_query.PrepareStmt) (*plan, error) {
 	declared := make([]uint32, len(n.Argtypes))
 	for i, t := range n.Argtypes {
-		oid, _, err := scalar.TypeOf(t.GetTypeName())
+		oid, err := p.compiler.TypeOf(t.GetTypeName())
 		if err != nil {
 			return nil, err
 		}
@@ -93,26 +93,29 @@ func (e *executeStatement) arguments(s *session, prepared *statement) ([][]byte,
 		err.Detail = fmt.Sprintf("Expected %d parameters but got %d.", len(wanted), len(e.args))
 		return nil, err
 	}
-	compiler := scalar.Compiler{Params: scalar.NoParams(), Functions: functions}
 	s.beginStatement(true)
-	var env scalar.Env
+	var env query.Env
 	s.env(context.Background(), &env)
+	p := &planner{handler: s.handler, path: s.own.path, names: s.own.names, isSimple: true}
+	p.newCompiler()
+	p.compiler.Place = query.InExecute
 	params := make([][]byte, len(wanted))
 	for i, n := range e.args {
-		x, err := compiler.Compile(n)
+		x, err := p.compiler.Compile(n)
 		if err != nil {
 			return nil, err
 		}
 		to := types.OID(wanted[i])
-		if x.Type != to && x.Type != types.Unknown && types.CastContext(x.Type, to) < types.Assignment {
-			err := pgwire.Errorf(pgwire.CodeDatatypeMismatch, "parameter $%d of type %s cannot be coerced to the expected type %s", i+1, x.Type, to)
-			err.Hint = "You will need to rewrite or cast the expression."
-			return nil, scalar.At(err, x.At)
-		}
-		if x, err = compiler.Coerce(x, to, types.Assignment); err != nil {
+		cast, err := p.compiler.TryCoerce(x, to, types.Assignment)
+		if err != nil {
 			return nil, err
 		}
-		v, err := x.Eval(&env)
+		if cast == nil {
+			err := pgwire.Errorf(pgwire.CodeDatatypeMismatch, "parameter $%d of type %s cannot be coerced to the expected type %s", i+1, x.Type, to)
+			err.Hint = "You will need to rewrite or cast the expression."
+			return nil, query.AtOffset(err, x.At)
+		}
+		v, err := cast.Eval(&env)
 		if err != nil {
 			return nil, err
 		}

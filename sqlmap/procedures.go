@@ -8,28 +8,62 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
+// function is one overload of a function that pgcache has itself.
+type function struct {
+	Name string
+	Args []types.OID
+	// ArgNames are needed for named notation only.
+	ArgNames []string
+	// Optional is how many of the last arguments may be left out; they are then NULL.
+	Optional int
+	// IsVariadic says that the last argument, an array, may be written as any number of
+	// elements.
+	IsVariadic bool
+	Returns    types.OID
+	// Outs are the columns of a function that returns a record.
+	Outs []types.Field
+	// OnNull calls the function with NULL arguments, too; else the result is NULL.
+	OnNull bool
+	// IsVolatile functions have effects or give another result each time.
+	IsVolatile bool
+	Call       func(c *schema.Call, args []types.Value) (types.Value, error)
+}
+
+// signature is how messages show the function.
+func (f *function) signature() string {
+	parts := make([]string, len(f.Args))
+	for i, t := range f.Args {
+		if i < len(f.ArgNames) {
+			parts[i] = f.ArgNames[i] + " "
+		}
+		parts[i] += t.String()
+		if f.IsVariadic && i == len(f.Args)-1 {
+			parts[i] = "VARIADIC " + parts[i]
+		}
+		if i >= len(f.Args)-f.Optional {
+			parts[i] = "[" + parts[i] + "]"
+		}
+	}
+	return f.Name + "(" + strings.Join(parts, ", ") + ")"
+}
+
 // functions finds the functions that need a session: the cache's procedures and those
-// that ask about the session. The rest are in package scalar.
-func functions(name string) []scalar.Function {
+// that ask about the session. The rest are in package library.
+func functions(name string) []function {
 	if list := procedures(name); list != nil {
 		return list
 	}
 	return sessionFunctions(name)
 }
 
-// outColumns are the OUT columns of a procedure; the one of a function has its name.
-func outColumns(f *scalar.Function) []types.Field {
-	if len(f.Outs) > 0 {
-		return f.Outs
-	}
-	return []types.Field{{Name: outColumn(f), Type: f.Returns}}
-}
-
-func outColumn(f *scalar.Function) string {
+// outColumn is the OUT column of a procedure that returns one value; that of a function
+// has its name.
+func outColumn(f *function) string {
 	switch f.Name {
 	case "invalidate_key", "invalidate_prefix", "invalidate_tags", "invalidate_dependencies":
 		return "invalidated"
@@ -48,17 +82,17 @@ func outColumn(f *scalar.Function) string {
 }
 
 // procedure makes a function with effects on the cache.
-func procedure(f scalar.Function, run func(s *session, e *scalar.Env, args []types.Value) (types.Value, error)) []scalar.Function {
+func procedure(f function, run func(s *session, e *schema.Call, args []types.Value) (types.Value, error)) []function {
 	f.IsVolatile, f.OnNull = true, true
-	f.Call = func(e *scalar.Env, args []types.Value) (types.Value, error) {
-		s := e.Session.(*session)
+	f.Call = func(e *schema.Call, args []types.Value) (types.Value, error) {
+		s := sessionOf(e.Env)
 		if err := s.checkWritable(f.Name + "()"); err != nil {
 			return types.Value{}, err
 		}
 		v, err := run(s, e, args)
 		return v, wireError(err)
 	}
-	return []scalar.Function{f}
+	return []function{f}
 }
 
 // textArguments refuses NULL and returns the bytes of text arguments.
@@ -87,13 +121,13 @@ func textElements(v types.Value) []string {
 	return texts
 }
 
-func procedures(name string) []scalar.Function {
+func procedures(name string) []function {
 	text, texts := types.Text, types.TextArray
 	counted := func(n int64, err error) (types.Value, error) { return types.OfInt(n), err }
 	switch name {
 	case "invalidate_key":
-		return procedure(scalar.Function{Name: name, Args: []types.OID{text, text}, ArgNames: []string{"ns", "key"}, Returns: types.Int8},
-			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		return procedure(function{Name: name, Args: []types.OID{text, text}, ArgNames: []string{"ns", "key"}, Returns: types.Int8},
+			func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 				a, err := textArguments(name, args, "ns", "key")
 				if err != nil {
 					return types.Value{}, err
@@ -102,8 +136,8 @@ func procedures(name string) []scalar.Function {
 				return types.OfBool(removed), err // an int8: 1 or 0
 			})
 	case "invalidate_prefix":
-		return procedure(scalar.Function{Name: name, Args: []types.OID{text, text}, ArgNames: []string{"ns", "prefix"}, Returns: types.Int8},
-			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		return procedure(function{Name: name, Args: []types.OID{text, text}, ArgNames: []string{"ns", "prefix"}, Returns: types.Int8},
+			func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 				a, err := textArguments(name, args, "ns", "prefix")
 				if err != nil {
 					return types.Value{}, err
@@ -111,8 +145,8 @@ func procedures(name string) []scalar.Function {
 				return counted(s.invalidatePrefix(e.Ctx, a[0], a[1]))
 			})
 	case "invalidate_tags":
-		return procedure(scalar.Function{Name: name, Args: []types.OID{text, texts}, ArgNames: []string{"ns", "tags"}, IsVariadic: true, Returns: types.Int8},
-			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		return procedure(function{Name: name, Args: []types.OID{text, texts}, ArgNames: []string{"ns", "tags"}, IsVariadic: true, Returns: types.Int8},
+			func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 				a, err := textArguments(name, args, "ns")
 				if err != nil {
 					return types.Value{}, err
@@ -120,8 +154,8 @@ func procedures(name string) []scalar.Function {
 				return counted(s.invalidateTags(e.Ctx, a[0], textElements(args[1])))
 			})
 	case "invalidate_dependencies":
-		return procedure(scalar.Function{Name: name, Args: []types.OID{text, texts}, ArgNames: []string{"ns", "dependencies"}, IsVariadic: true, Returns: types.Int8},
-			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		return procedure(function{Name: name, Args: []types.OID{text, texts}, ArgNames: []string{"ns", "dependencies"}, IsVariadic: true, Returns: types.Int8},
+			func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 				var ns []byte // NULL: all namespaces
 				if !args[0].IsNull {
 					ns = append([]byte{}, args[0].Bytes...)
@@ -129,8 +163,8 @@ func procedures(name string) []scalar.Function {
 				return counted(s.invalidateDependencies(e.Ctx, ns, textElements(args[1])))
 			})
 	case "invalidate_namespace":
-		return procedure(scalar.Function{Name: name, Args: []types.OID{text}, ArgNames: []string{"ns"}, Returns: types.Bool},
-			func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+		return procedure(function{Name: name, Args: []types.OID{text}, ArgNames: []string{"ns"}, Returns: types.Bool},
+			func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 				a, err := textArguments(name, args, "ns")
 				if err != nil {
 					return types.Value{}, err
@@ -153,20 +187,23 @@ var procedureNames = []string{"invalidate_key", "invalidate_prefix", "invalidate
 
 // callStatement is CALL: a SELECT of the function with its OUT column.
 func (p *planner) callStatement(s *pg_query.CallStmt) (*plan, error) {
-	x, f, err := p.compiler.Call(s.Funccall)
+	p.compiler.Place = query.InCall
+	x, err := p.compiler.Compile(&pg_query.Node{Node: &pg_query.Node_FuncCall{FuncCall: s.Funccall}})
 	if err != nil {
-		return nil, asProcedure(err)
+		return nil, asProcedure(withHint(err, expressionHint))
 	}
-	if procedures(f.Name) == nil {
-		e := pgwire.Errorf(pgwire.CodeWrongObjectType, "%s is not a procedure", f.Name)
+	f := x.Function()
+	if f == nil || procedures(f.Name) == nil {
+		names := query.Names(s.Funccall.Funcname)
+		e := pgwire.Errorf(pgwire.CodeWrongObjectType, "%s is not a procedure", names[len(names)-1])
 		e.Hint = "To call a function, use SELECT."
-		return nil, scalar.At(e, s.Funccall.Location)
+		return nil, query.AtOffset(e, s.Funccall.Location)
 	}
 	var columns []pgwire.Column
 	for _, out := range outColumns(f) {
 		columns = append(columns, column(out.Name, out.Type))
 	}
-	isRecord := len(f.Outs) > 0
+	isRecord := f.Returns == types.Record
 	return &plan{columns: columns, action: actionFunc(func(e *execution) (outcome, error) {
 		v, err := x.Eval(&e.env)
 		if err != nil {
@@ -178,6 +215,14 @@ func (p *planner) callStatement(s *pg_query.CallStmt) (*plan, error) {
 		}
 		return outcome{tag: "CALL", rows: &rowList{[][]types.Value{row}}}, nil
 	})}, nil
+}
+
+// outColumns are the OUT columns of a procedure; the one of a function has its name.
+func outColumns(f *schema.Function) []schema.Column {
+	if len(f.Outs) > 0 {
+		return f.Outs
+	}
+	return []schema.Column{{Name: f.Name, Type: f.Returns, Typmod: -1}}
 }
 
 // asProcedure words the error of an unknown function as PostgreSQL does for CALL.

@@ -4,20 +4,20 @@ import (
 	"path/filepath"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
 // cacheBackup is cache_backup(path): a consistent copy of the disk tier, made by the server
 // in a new directory of its machine, while it serves. Administrators only.
-func cacheBackup() []scalar.Function {
+func cacheBackup() []function {
 	shape := &types.Shape{Fields: []types.Field{
 		{Name: "entries", Type: types.Int8}, {Name: "bytes", Type: types.Int8}, {Name: "elapsed_ms", Type: types.Int8},
 	}}
-	f := scalar.Function{
+	f := function{
 		Name: "cache_backup", Args: []types.OID{types.Text}, ArgNames: []string{"path"}, Returns: types.Record, Outs: shape.Fields,
 	}
-	return readProcedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+	return readProcedure(f, func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 		if err := s.grants.checkAdmin("cache_backup()"); err != nil {
 			return types.Value{}, err
 		}

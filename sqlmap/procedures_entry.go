@@ -1,11 +1,13 @@
 package sqlmap
 
 import (
+	"context"
 	"strconv"
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
@@ -17,10 +19,10 @@ func putColumns() []int {
 }
 
 // cachePut is cache_put(ns, key, value, …): a full replacement. What is not given is reset.
-func cachePut() []scalar.Function {
+func cachePut() []function {
 	const required = 2
 	columns := putColumns()
-	f := scalar.Function{Name: "cache_put", Returns: types.Bool, Optional: len(columns) - required}
+	f := function{Name: "cache_put", Returns: types.Bool, Optional: len(columns) - required}
 	for _, c := range columns {
 		oid := blobTable[c].oid
 		if oid == types.Int2 {
@@ -28,7 +30,7 @@ func cachePut() []scalar.Function {
 		}
 		f.Args, f.ArgNames = append(f.Args, oid), append(f.ArgNames, blobTable[c].name)
 	}
-	return procedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+	return procedure(f, func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 		if _, err := textArguments(f.Name, args, "ns", "key"); err != nil {
 			return types.Value{}, err
 		}
@@ -55,58 +57,38 @@ func cachePut() []scalar.Function {
 			}
 		}
 		key := cache.Key{Namespace: args[0].Bytes, Name: args[1].Bytes}
-		result, err := s.put(e, key, draft)
+		result, err := s.put(e.Ctx, key, draft, sizeOf(args))
 		return types.OfBool(err == nil && !result.Existed), err
 	})
 }
 
-// put replaces an entry whatever there is, at once or at the transaction's end.
-func (s *session) put(e *scalar.Env, key cache.Key, draft cache.Draft) (cache.Result, error) {
+// put replaces an entry whatever there is, at once or at the transaction's end. size is that
+// of the draft's labels and metadata, at least.
+func (s *session) put(ctx context.Context, key cache.Key, draft cache.Draft, size int64) (cache.Result, error) {
 	if err := s.grants.checkNamespace(key.Namespace); err != nil {
 		return cache.Result{}, err
 	}
 	if !s.tx.isOpen {
-		return s.handler.cache.Put(e.Ctx, key, &draft)
+		return s.handler.cache.Put(ctx, key, &draft)
 	}
-	env, size := cloneEnv(e)
 	draft.Value = types.OfBytes(draft.Value).Clone().Bytes
-	result, _, err := s.buffer(e.Ctx, change{key: key, env: env, bytes: size, // the draft has its own copy
-		apply: func(_ *scalar.Env, _ scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+	result, _, err := s.buffer(ctx, change{key: key, bytes: size, // the draft has its own copy
+		apply: func(_ *query.Env, _ query.Row, d *cache.Draft) (cache.Verdict, error) {
 			*d = draft
 			return cache.Write, nil
 		}})
 	return result, err
 }
 
-// update makes a change of one entry, at once or at the transaction's end. apply must not
-// keep anything of the statement's.
-func (s *session) update(e *scalar.Env, c change) (cache.Result, error) {
-	if err := s.grants.checkNamespace(c.key.Namespace); err != nil {
-		return cache.Result{}, err
-	}
-	if s.tx.isOpen {
-		c.env, c.bytes = cloneEnv(e)
-		result, _, err := s.buffer(e.Ctx, c)
-		return result, err
-	}
-	options := cache.UpdateOptions{NeedValue: c.needValue}
-	return s.handler.cache.Update(e.Ctx, c.key, options, func(old *cache.Hit, d *cache.Draft) (cache.Verdict, error) {
-		if old == nil {
-			return c.apply(e, nil, d)
-		}
-		return c.apply(e, &entryRow{key: c.key, hit: old}, d)
-	})
-}
-
 // cacheIncr is cache_incr(ns, key, delta, ttl_ms): adds to a counter, which begins at 0. The
 // lifetime is that of a counter which begins: one that is there keeps all it has, so that
 // a window of time ends however often it is counted in.
-func cacheIncr() []scalar.Function {
-	return procedure(scalar.Function{Name: "cache_incr", Args: []types.OID{types.Text, types.Text, types.Int8, types.Int8},
+func cacheIncr() []function {
+	return procedure(function{Name: "cache_incr", Args: []types.OID{types.Text, types.Text, types.Int8, types.Int8},
 		ArgNames: []string{"ns", "key", "delta", "ttl_ms"}, Optional: 1, Returns: types.Int8}, runIncr)
 }
 
-func runIncr(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+func runIncr(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 	key, err := s.keyArguments("cache_incr", args)
 	if err != nil {
 		return types.Value{}, err
@@ -116,8 +98,8 @@ func runIncr(s *session, e *scalar.Env, args []types.Value) (types.Value, error)
 	}
 	delta, ttl := args[2].Int, args[3]
 	sum := int64(0)
-	_, err = s.update(e, change{key: key, needValue: true,
-		apply: func(_ *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+	_, err = s.change(e.Ctx, change{key: key, needValue: true, bytes: sizeOf(args),
+		apply: func(_ *query.Env, old query.Row, d *cache.Draft) (cache.Verdict, error) {
 			n, err := counterOf(old)
 			if err != nil {
 				return cache.Leave, err
@@ -139,11 +121,11 @@ func runIncr(s *session, e *scalar.Env, args []types.Value) (types.Value, error)
 }
 
 // counterOf is the number that an entry holds, 0 if there is none.
-func counterOf(old scalar.Row) (int64, error) {
+func counterOf(old query.Row) (int64, error) {
 	if old == nil {
 		return 0, nil
 	}
-	payload, err := old.Column(colValue, nil)
+	payload, err := old.Column(colValue)
 	if err != nil {
 		return 0, err
 	}

@@ -1,18 +1,20 @@
 package sqlmap
 
 import (
+	"context"
 	"time"
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
 // The procedures that read a key or care for its lifetime: cache_get and its leases,
 // cache_exists, cache_touch.
 
-func readProcedures(name string) []scalar.Function {
+func readProcedures(name string) []function {
 	switch name {
 	case "cache_get":
 		return cacheGet()
@@ -31,13 +33,13 @@ func readProcedures(name string) []scalar.Function {
 }
 
 // readProcedure makes a function that changes nothing of the cache.
-func readProcedure(f scalar.Function, run func(s *session, e *scalar.Env, args []types.Value) (types.Value, error)) []scalar.Function {
+func readProcedure(f function, run func(s *session, e *schema.Call, args []types.Value) (types.Value, error)) []function {
 	f.IsVolatile, f.OnNull = true, true
-	f.Call = func(e *scalar.Env, args []types.Value) (types.Value, error) {
-		v, err := run(e.Session.(*session), e, args)
+	f.Call = func(e *schema.Call, args []types.Value) (types.Value, error) {
+		v, err := run(sessionOf(e.Env), e, args)
 		return v, wireError(err)
 	}
-	return []scalar.Function{f}
+	return []function{f}
 }
 
 // keyArguments are the first two arguments of most procedures, checked.
@@ -56,16 +58,16 @@ func milliseconds(v types.Value, name string) (time.Duration, error) {
 }
 
 // cacheGet is cache_get(ns, key, lease_ms, wait_ms): always one row.
-func cacheGet() []scalar.Function {
+func cacheGet() []function {
 	shape := &types.Shape{Fields: []types.Field{
 		{Name: "state", Type: types.Text}, {Name: "value", Type: types.Bytea}, {Name: "metadata", Type: types.JSONB},
 		{Name: "version", Type: types.Int8}, {Name: "lease", Type: types.Int8},
 	}}
-	f := scalar.Function{
+	f := function{
 		Name: "cache_get", Args: []types.OID{types.Text, types.Text, types.Int8, types.Int8},
 		ArgNames: []string{"ns", "key", "lease_ms", "wait_ms"}, Optional: 2, Returns: types.Record, Outs: shape.Fields,
 	}
-	return readProcedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+	return readProcedure(f, func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 		key, err := s.keyArguments(f.Name, args)
 		if err != nil {
 			return types.Value{}, err
@@ -89,7 +91,7 @@ func cacheGet() []scalar.Function {
 }
 
 // getOrLease returns value, metadata and version of what was found, in memory of their own.
-func (s *session) getOrLease(e *scalar.Env, key cache.Key, o cache.LeaseOptions) (cache.LeaseState, int64, []types.Value, error) {
+func (s *session) getOrLease(e *schema.Call, key cache.Key, o cache.LeaseOptions) (cache.LeaseState, int64, []types.Value, error) {
 	if s.tx.isDirty() {
 		if isDone, row, err := s.getOwn(e, key); isDone || err != nil {
 			return leaseStateOf(row), 0, row, err
@@ -116,7 +118,7 @@ func (s *session) getOrLease(e *scalar.Env, key cache.Key, o cache.LeaseOptions)
 
 // getOwn answers a get of what the transaction has changed. What it has deleted is a miss
 // without a lease: nobody else may fill it, and the transaction needs none.
-func (s *session) getOwn(e *scalar.Env, key cache.Key) (isDone bool, values []types.Value, err error) {
+func (s *session) getOwn(e *schema.Call, key cache.Key) (isDone bool, values []types.Value, err error) {
 	var hit cache.Hit
 	defer hit.Release()
 	row, err := s.read(e.Ctx, key, false, &hit, &entryRow{})
@@ -141,10 +143,10 @@ func leaseStateOf(own []types.Value) cache.LeaseState {
 	return cache.LeaseHit
 }
 
-func leaseColumns(row scalar.Row) ([]types.Value, error) {
+func leaseColumns(row query.Row) ([]types.Value, error) {
 	var values []types.Value
 	for _, c := range []int{colValue, colMetadata, colVersion} {
-		v, err := row.Column(c, nil)
+		v, err := row.Column(c)
 		if err != nil {
 			return nil, err
 		}
@@ -153,12 +155,12 @@ func leaseColumns(row scalar.Row) ([]types.Value, error) {
 	return values, nil
 }
 
-func cacheRelease() []scalar.Function {
-	f := scalar.Function{
+func cacheRelease() []function {
+	f := function{
 		Name: "cache_release", Args: []types.OID{types.Text, types.Text, types.Int8},
 		ArgNames: []string{"ns", "key", "lease"}, Returns: types.Bool,
 	}
-	return readProcedure(f, func(s *session, _ *scalar.Env, args []types.Value) (types.Value, error) {
+	return readProcedure(f, func(s *session, _ *schema.Call, args []types.Value) (types.Value, error) {
 		key, err := s.keyArguments(f.Name, args)
 		if err != nil {
 			return types.Value{}, err
@@ -174,9 +176,9 @@ func errNullArgument(f, name string) error {
 	return pgwire.Errorf(pgwire.CodeNotNullViolation, "argument %s of %s must not be null", name, f)
 }
 
-func cacheExists() []scalar.Function {
-	f := scalar.Function{Name: "cache_exists", Args: []types.OID{types.Text, types.Text}, ArgNames: []string{"ns", "key"}, Returns: types.Text}
-	return readProcedure(f, func(s *session, _ *scalar.Env, args []types.Value) (types.Value, error) {
+func cacheExists() []function {
+	f := function{Name: "cache_exists", Args: []types.OID{types.Text, types.Text}, ArgNames: []string{"ns", "key"}, Returns: types.Text}
+	return readProcedure(f, func(s *session, _ *schema.Call, args []types.Value) (types.Value, error) {
 		key, err := s.keyArguments(f.Name, args)
 		if err != nil {
 			return types.Value{}, err
@@ -193,19 +195,19 @@ func cacheExists() []scalar.Function {
 }
 
 // cacheTouch is cache_touch(ns, key, ttl_ms): UPDATE blob SET ttl_ms = … of one key.
-func cacheTouch() []scalar.Function {
-	f := scalar.Function{
+func cacheTouch() []function {
+	f := function{
 		Name: "cache_touch", Args: []types.OID{types.Text, types.Text, types.Int8},
 		ArgNames: []string{"ns", "key", "ttl_ms"}, Returns: types.Bool,
 	}
-	return procedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+	return procedure(f, func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 		key, err := s.keyArguments(f.Name, args)
 		if err != nil {
 			return types.Value{}, err
 		}
 		ttl := args[2]
-		result, err := s.change(e, change{key: key,
-			apply: func(_ *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+		result, err := s.change(e.Ctx, change{key: key, bytes: sizeOf(args),
+			apply: func(_ *query.Env, old query.Row, d *cache.Draft) (cache.Verdict, error) {
 				if old == nil {
 					return cache.Leave, nil
 				}
@@ -215,32 +217,32 @@ func cacheTouch() []scalar.Function {
 	})
 }
 
-// change makes a write of a procedure, at once or at the transaction's end.
-func (s *session) change(e *scalar.Env, c change) (cache.Result, error) {
+// change makes a write of a procedure, at once or at the transaction's end. apply must not
+// keep anything of the statement's, and gets no Env.
+func (s *session) change(ctx context.Context, c change) (cache.Result, error) {
 	if s.tx.isOpen {
-		c.env, c.bytes = cloneEnv(e)
-		result, _, err := s.buffer(e.Ctx, c)
+		result, _, err := s.buffer(ctx, c)
 		return result, err
 	}
-	return s.handler.cache.Update(e.Ctx, c.key, cache.UpdateOptions{NeedValue: c.needValue}, func(old *cache.Hit, d *cache.Draft) (cache.Verdict, error) {
+	return s.handler.cache.Update(ctx, c.key, cache.UpdateOptions{NeedValue: c.needValue}, func(old *cache.Hit, d *cache.Draft) (cache.Verdict, error) {
 		if old == nil {
-			return c.apply(e, nil, d)
+			return c.apply(nil, nil, d)
 		}
-		return c.apply(e, &entryRow{key: c.key, hit: old}, d)
+		return c.apply(nil, &entryRow{key: c.key, hit: old}, d)
 	})
 }
 
 // sweepExpired is sweep_expired(max_entries, max_ms).
-func sweepExpired() []scalar.Function {
+func sweepExpired() []function {
 	shape := &types.Shape{Fields: []types.Field{
 		{Name: "entries_scanned", Type: types.Int8}, {Name: "entries_removed", Type: types.Int8}, {Name: "bytes_reclaimed", Type: types.Int8},
 		{Name: "elapsed_ms", Type: types.Int8}, {Name: "truncated", Type: types.Bool},
 	}}
-	f := scalar.Function{
+	f := function{
 		Name: "sweep_expired", Args: []types.OID{types.Int8, types.Int8}, ArgNames: []string{"max_entries", "max_ms"},
 		Returns: types.Record, Outs: shape.Fields,
 	}
-	return procedure(f, func(s *session, e *scalar.Env, args []types.Value) (types.Value, error) {
+	return procedure(f, func(s *session, e *schema.Call, args []types.Value) (types.Value, error) {
 		for i, name := range f.ArgNames {
 			if args[i].IsNull {
 				return types.Value{}, errNullArgument(f.Name, name)

@@ -7,7 +7,6 @@ import (
 
 	"pgcache/sqlmap/catalog"
 	"pgcache/sqlmap/library"
-	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
@@ -98,16 +97,15 @@ func describeRelation(name, comment string, key int) catalog.Relation {
 // sessionOf is the session on whose behalf a query runs.
 func sessionOf(env *schema.Env) *session { return env.Session.(*querySession).session }
 
-// code makes a function of package scalar callable by queries.
-func code(f scalar.Function) func(c *schema.Call, args []types.Value) (types.Value, error) {
+// code is the code of a function, with errors for clients.
+func code(f function) func(c *schema.Call, args []types.Value) (types.Value, error) {
 	return func(c *schema.Call, args []types.Value) (types.Value, error) {
-		e := scalar.Env{Ctx: c.Ctx, Style: c.Style, Session: sessionOf(c.Env), StatementTime: c.StatementTime}
-		v, err := f.Call(&e, args)
+		v, err := f.Call(c, args)
 		return v, wireError(err)
 	}
 }
 
-func describeFunction(f scalar.Function) *schema.Function {
+func describeFunction(f function) *schema.Function {
 	out := &schema.Function{Name: f.Name, Kind: 'f', Args: f.Args, ArgNames: f.ArgNames, Returns: f.Returns, IsStrict: !f.OnNull, Volatility: 's',
 		Implementation: &schema.Implementation{Signature: f.Name, Call: code(f)}}
 	if f.IsVolatile {
@@ -117,16 +115,17 @@ func describeFunction(f scalar.Function) *schema.Function {
 		out.Variadic = f.Args[len(f.Args)-1].Elem()
 	}
 	out.Defaults = slices.Repeat([]types.Value{types.Null()}, f.Optional)
-	for _, c := range outColumns(&f) {
-		if c.Name != f.Name {
-			out.Outs = append(out.Outs, schema.Column{Name: c.Name, Type: c.Type, Typmod: -1})
-		}
+	for _, c := range f.Outs {
+		out.Outs = append(out.Outs, schema.Column{Name: c.Name, Type: c.Type, Typmod: -1})
+	}
+	if name := outColumn(&f); len(f.Outs) == 0 && name != f.Name {
+		out.Outs = []schema.Column{{Name: name, Type: f.Returns, Typmod: -1}}
 	}
 	return out
 }
 
 // implementationOf is the code for an overload of one of PostgreSQL's functions.
-func implementationOf(f scalar.Function) schema.Implementation {
+func implementationOf(f function) schema.Implementation {
 	args := make([]string, len(f.Args))
 	for i, oid := range f.Args {
 		suffix := ""

@@ -17,7 +17,7 @@ type entrySource struct {
 func newEntrySource(withValue bool) *entrySource {
 	e := &entrySource{}
 	for i := range blobTable {
-		if !blobTable[i].isHidden && (withValue || valueColumns&(1<<i) == 0) {
+		if withValue || valueColumns&(1<<i) == 0 {
 			e.columns = append(e.columns, i)
 		}
 	}
@@ -107,7 +107,7 @@ func (r *entryRows) Next(row []types.Value) (bool, error) {
 			row[i] = types.Null()
 			continue
 		}
-		v, err := x.env.Rows[0].Column(at, &x.env)
+		v, err := x.env.Rows[0].Column(at)
 		if err != nil {
 			return false, err
 		}

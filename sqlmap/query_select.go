@@ -11,8 +11,6 @@ import (
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/query"
-	"pgcache/sqlmap/scalar"
-	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
@@ -21,32 +19,45 @@ type queryAction struct{ statement *query.Statement }
 
 // queryStatement plans a SELECT of any shape over the catalog and pgcache's relations.
 func (p *planner) queryStatement(s *pg_query.SelectStmt) (*plan, error) {
-	h := p.handler
-	st, err := query.Prepare(query.Options{Catalog: h.catalog, SearchPath: p.path, Names: p.names, ParamOIDs: p.declared, NoParams: p.isSimple, Parse: h.parseView}, s)
+	st, err := query.Prepare(p.queryOptions(), s)
 	if err != nil {
-		h.gaps.note(h.config.Logger, err)
-		return nil, withHint(err)
+		return nil, p.refused(err)
 	}
 	out := &plan{action: &queryAction{st}, ownParams: st.Params}
-	for _, c := range st.Columns {
-		out.columns = append(out.columns, pgwire.Column{Name: c.Name, TypeOID: uint32(c.Type), TypeSize: c.Size, TypeModifier: c.Typmod})
+	for i := range st.Columns {
+		out.columns = append(out.columns, wireColumn(&st.Columns[i]))
 	}
 	return out, nil
 }
 
+func (p *planner) queryOptions() query.Options {
+	h := p.handler
+	return query.Options{Catalog: h.catalog, SearchPath: p.path, Names: p.names, ParamOIDs: p.declared, NoParams: p.isSimple, Parse: h.parseView}
+}
+
+// refused notes the error of a SELECT that is not run and adds what there is instead.
+func (p *planner) refused(err error) error {
+	p.handler.gaps.note(p.handler.config.Logger, err)
+	return withHint(err, selectHint)
+}
+
 // withHint adds to the refusal of something what there is instead.
-func withHint(err error) error {
+func withHint(err error, hint string) error {
 	e, ok := err.(*pgwire.Error)
 	switch {
 	case !ok:
 	case e.Code == pgwire.CodeFeatureNotSupported && e.Hint == "":
-		e.Hint = selectHint
+		e.Hint = hint
 	case e.Code == pgwire.CodeUndefinedFunction:
 		called, isFunction := strings.CutPrefix(e.Message, "function ")
 		called, _, _ = strings.Cut(called, "(")
-		best := len(called)/2 + 1
+		if list := procedures(called); list != nil && isFunction {
+			e.Hint = "There is " + list[0].signature() + "."
+			break
+		}
+		best := len(called)/3 + 1
 		for _, name := range procedureNames {
-			if d := scalar.Distance(called, name); isFunction && d > 0 && d < best {
+			if d := query.Distance(called, name); isFunction && d > 0 && d < best {
 				best, e.Hint = d, "Perhaps you meant the function \""+name+"\"."
 			}
 		}
@@ -68,15 +79,14 @@ func (h *Handler) parseView(sql string) (*pg_query.SelectStmt, error) {
 
 func (a *queryAction) run(x *execution) (outcome, error) {
 	s := x.session
-	path := s.searchPath()
-	env := &schema.Env{Ctx: x.env.Ctx, Style: x.env.Style, Catalog: s.handler.catalog, StatementTime: x.env.StatementTime,
-		Session: &querySession{session: s, portal: x, path: path}, Clock: s.handler.config.Now}
+	env := x.env.Env
+	env.Session = &querySession{session: s, portal: x, path: s.own.path}
 	env.Style.Names = s.handler.catalog.SessionNames(env.Session)
 	x.env.Style.Names = env.Style.Names
-	cursor, err := a.statement.Open(env, x.env.Params, s.handler.config.QueryLimits)
+	cursor, err := a.statement.Open(&env, x.env.Params, s.handler.config.QueryLimits)
 	if err != nil {
 		s.handler.gaps.note(s.handler.config.Logger, err)
-		return outcome{}, withHint(err)
+		return outcome{}, withHint(err, selectHint)
 	}
 	return outcome{rows: &queryCursor{cursor: cursor, runs: x.runs}}, nil
 }
@@ -95,7 +105,7 @@ func (c *queryCursor) next(x *execution, out []types.Value) (bool, error) {
 	row, err := c.cursor.Next()
 	if err != nil {
 		x.session.handler.gaps.note(x.session.handler.config.Logger, err)
-		return false, withHint(err)
+		return false, withHint(err, selectHint)
 	}
 	copy(out, row)
 	return row != nil, nil

@@ -6,14 +6,18 @@ import (
 
 	"pgcache/sqlmap/catalog"
 	"pgcache/sqlmap/schema"
+	"pgcache/sqlmap/types"
 )
 
-// querySession is what a running query knows of its session. It implements schema.Session.
+// querySession is what a running statement knows of its session. It implements
+// schema.Session.
 type querySession struct {
 	session *session
-	portal  *execution // that runs the query
+	portal  *execution // that runs a query
 	path    []string
 	roles   *catalog.Roles // nil: not asked for yet
+	setting string         // ownPath of the session's settings, from which path was made
+	names   types.Names    // along path, of the session's own
 }
 
 func (q *querySession) User() string         { return q.session.info.User }

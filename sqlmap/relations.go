@@ -6,26 +6,27 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
 // relation is a read-only relation whose rows are made when it is read.
 type relation struct {
-	columns []scalar.Column
-	rows    func(s *session) []scalar.Values
+	columns []schema.Column
+	rows    func(s *session) []query.Values
 }
 
 // visible are the rows that a session may see: of a relation with a column ns, those of
 // its user's namespaces (S7).
-func (r *relation) visible(s *session) []scalar.Values {
+func (r *relation) visible(s *session) []query.Values {
 	rows := r.rows(s)
 	if s.grants.names == nil {
 		return rows
 	}
 	for i := range r.columns {
 		if r.columns[i].Name == "ns" {
-			return slices.DeleteFunc(rows, func(row scalar.Values) bool { return !s.grants.covers(row[i].Text()) })
+			return slices.DeleteFunc(rows, func(row query.Values) bool { return !s.grants.covers(row[i].Text()) })
 		}
 	}
 	return rows
@@ -35,20 +36,20 @@ func (r *relation) visible(s *session) []scalar.Values {
 func findRelation(name string) *relation {
 	switch name {
 	case "cache_stats":
-		return &relation{columnsOf(statsFields(nil, cache.Stats{})), func(s *session) []scalar.Values {
-			return []scalar.Values{valuesOf(statsFields(s.handler, s.handler.cache.Stats()))}
+		return &relation{columnsOf(statsFields(nil, cache.Stats{})), func(s *session) []query.Values {
+			return []query.Values{valuesOf(statsFields(s.handler, s.handler.cache.Stats()))}
 		}}
 	case "cache_namespaces":
-		return &relation{columnsOf(namespaceFields(cache.NamespaceStats{})), func(s *session) []scalar.Values {
-			var rows []scalar.Values
+		return &relation{columnsOf(namespaceFields(cache.NamespaceStats{})), func(s *session) []query.Values {
+			var rows []query.Values
 			for _, n := range s.handler.cache.Namespaces() {
 				rows = append(rows, valuesOf(namespaceFields(n)))
 			}
 			return rows
 		}}
 	case "cache_settings":
-		return &relation{columnsOf(settingFields(SettingRow{})), func(s *session) []scalar.Values {
-			var rows []scalar.Values
+		return &relation{columnsOf(settingFields(SettingRow{})), func(s *session) []query.Values {
+			var rows []query.Values
 			for _, row := range s.handler.config.Settings {
 				rows = append(rows, valuesOf(settingFields(row)))
 			}
@@ -67,16 +68,16 @@ type field struct {
 	value types.Value
 }
 
-func columnsOf(fields []field) []scalar.Column {
-	columns := make([]scalar.Column, len(fields))
+func columnsOf(fields []field) []schema.Column {
+	columns := make([]schema.Column, len(fields))
 	for i, f := range fields {
-		columns[i] = scalar.Column{Name: f.name, Type: f.oid}
+		columns[i] = schema.Column{Name: f.name, Type: f.oid, Typmod: -1}
 	}
 	return columns
 }
 
-func valuesOf(fields []field) scalar.Values {
-	values := make(scalar.Values, len(fields))
+func valuesOf(fields []field) query.Values {
+	values := make(query.Values, len(fields))
 	for i, f := range fields {
 		values[i] = f.value
 	}

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"pgcache/cache"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -14,24 +14,24 @@ import (
 func measuredRelation(name string) *relation {
 	switch name {
 	case "cache_latency":
-		return &relation{columnsOf(latencyFields(cache.Latency{})), func(s *session) []scalar.Values {
-			var rows []scalar.Values
+		return &relation{columnsOf(latencyFields(cache.Latency{})), func(s *session) []query.Values {
+			var rows []query.Values
 			for _, l := range s.handler.cache.Latencies() {
 				rows = append(rows, valuesOf(latencyFields(l)))
 			}
 			return rows
 		}}
 	case "cache_hot_keys":
-		return &relation{columnsOf(hotKeyFields(cache.HotKey{})), func(s *session) []scalar.Values {
-			var rows []scalar.Values
+		return &relation{columnsOf(hotKeyFields(cache.HotKey{})), func(s *session) []query.Values {
+			var rows []query.Values
 			for _, k := range s.handler.cache.HotKeys() {
 				rows = append(rows, valuesOf(hotKeyFields(k)))
 			}
 			return rows
 		}}
 	case "cache_stats_history":
-		return &relation{columnsOf(historyFields(cache.StatsSample{})), func(s *session) []scalar.Values {
-			var rows []scalar.Values
+		return &relation{columnsOf(historyFields(cache.StatsSample{})), func(s *session) []query.Values {
+			var rows []query.Values
 			for _, sample := range s.handler.cache.History() {
 				rows = append(rows, valuesOf(historyFields(sample)))
 			}

@@ -7,7 +7,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -16,7 +16,7 @@ import (
 // keyBound is key >= expr and its like. All conditions that bounds stand for are also
 // tested on the rows; bounds only keep rows away.
 type keyBound struct {
-	expr        *scalar.Expr // text
+	expr        *query.Expression // text
 	isUpper     bool
 	isInclusive bool
 }
@@ -60,7 +60,7 @@ func (p *planner) takeStartsWith(w *blobWhere, n *pg_query.Node) error {
 	if f == nil || len(f.Args) != 2 || w.startsWith != nil || !p.isColumn(f.Args[0], colKey) {
 		return nil
 	}
-	if names := scalar.Names(f.Funcname); names[len(names)-1] != "starts_with" {
+	if names := query.Names(f.Funcname); names[len(names)-1] != "starts_with" {
 		return nil
 	}
 	x, err := p.independent(f.Args[1], types.Text)
@@ -75,7 +75,7 @@ func (w *blobWhere) scanRange(x *execution) (r cache.ScanRange, isEmpty bool, er
 			return r, true, err
 		}
 	}
-	for _, prefix := range []*scalar.Expr{w.prefix, w.startsWith} {
+	for _, prefix := range []*query.Expression{w.prefix, w.startsWith} {
 		if prefix == nil || isEmpty {
 			continue
 		}
@@ -84,7 +84,7 @@ func (w *blobWhere) scanRange(x *execution) (r cache.ScanRange, isEmpty bool, er
 			return r, true, err
 		}
 		if prefix == w.prefix {
-			text, _, _ = scalar.LikePrefix(text)
+			text, _, _ = query.LikePrefix(text)
 		}
 		if len(text) > len(r.Prefix) {
 			r.Prefix = text // if it does not continue the other, no row passes both conditions
@@ -151,19 +151,14 @@ func scanOrder(a *selectAction, w *blobWhere) (isDescending, ok bool) {
 		wanted = wanted[1:]
 	}
 	for i, key := range a.sort {
-		column := -1
-		if key.expr != nil {
-			column = key.expr.Column()
-		} else {
-			column = a.outputs[key.output].expr.Column()
-		}
+		column := a.outputs[key.Output].Expr.Column()
 		if column == colNS && w.ns != nil {
 			continue // the same in all rows
 		}
-		if column != wanted[0] || i > 0 && key.isDescending != isDescending {
+		if column != wanted[0] || i > 0 && key.Descending != isDescending {
 			return false, false
 		}
-		isDescending = key.isDescending
+		isDescending = key.Descending
 		if wanted = wanted[1:]; len(wanted) == 0 {
 			break // ns and key are unique
 		}
@@ -195,7 +190,7 @@ const rowsBetweenChecks = 256
 
 // eachKey calls f with the key of every entry that passes the conditions; f may write to
 // it. The key is valid during the call.
-func (w *blobWhere) eachKey(x *execution, filter *scalar.Expr, needValue bool, f func(cache.Key) error) error {
+func (w *blobWhere) eachKey(x *execution, filter *query.Expression, needValue bool, f func(cache.Key) error) error {
 	r, isEmpty, err := w.scanRange(x)
 	if err != nil || isEmpty {
 		return err
@@ -337,7 +332,7 @@ func (c *scanCursor) next(x *execution) (bool, error) {
 
 // ownRow looks at what the transaction made of the entry that was read. isOwn: the entry
 // itself does not count; row, if not nil, takes its place.
-func (c *scanCursor) ownRow(x *execution) (row scalar.Row, isOwn bool) {
+func (c *scanCursor) ownRow(x *execution) (row query.Row, isOwn bool) {
 	t := &x.session.tx
 	p := t.find(c.key)
 	if p == nil {

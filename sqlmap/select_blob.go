@@ -2,12 +2,13 @@ package sqlmap
 
 import (
 	"context"
+	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -27,7 +28,7 @@ func (p *planner) planBlobSelect(a *selectAction, b *blobSource) {
 		return
 	}
 	if isDescending, ok := scanOrder(a, b.where); ok && len(a.sort) > 0 {
-		a.sort, b.isDescending = nil, isDescending
+		a.outputs, a.sort, b.isDescending = a.outputs[:a.width], nil, isDescending
 	}
 	b.isUnordered = a.countColumns > 0 || len(a.sort) > 0
 }
@@ -64,30 +65,14 @@ func plainGet(a *selectAction, b *blobSource) *getPlan {
 	if !ok1 || !ok2 {
 		return nil
 	}
-	for _, o := range a.outputs {
-		c := o.expr.Column()
+	for i := range a.outputs {
+		c := a.outputs[i].Expr.Column()
 		if c < 0 {
 			return nil
 		}
 		get.columns = append(get.columns, c)
 	}
 	return get
-}
-
-// rewriteCall makes of the length of a payload its size, which is known without loading it.
-func (p *planner) rewriteCall(function string, args []*scalar.Expr) *scalar.Expr {
-	isLength := function == "octet_length" || function == "length"
-	if !isLength || len(args) != 1 || args[0].Column() != colValue || args[0].Type != types.Bytea || !isBlob(&p.compiler.Relations[0]) {
-		return nil
-	}
-	size := p.compiler.ColumnAt(colSize, args[0].At)
-	size.Type = types.Int4 // as these functions return; values are smaller than 2 GiB
-	return size
-}
-
-// isBlob reports that a relation has the payloads of entries.
-func isBlob(r *scalar.Relation) bool {
-	return len(r.Columns) == int(blobColumns) && r.Columns[colValue].Name == blobTable[colValue].name
 }
 
 func (b *blobSource) open(x *execution) (rowSource, error) {
@@ -143,7 +128,7 @@ func (c *blobCursor) close() { c.hit.Release() }
 
 // read finds a key as the session sees it; nil if there is no live entry. hit and row are
 // memory for the result. Only a read that needs the value is an access.
-func (s *session) read(ctx context.Context, key cache.Key, needValue bool, hit *cache.Hit, row *entryRow) (scalar.Row, error) {
+func (s *session) read(ctx context.Context, key cache.Key, needValue bool, hit *cache.Hit, row *entryRow) (query.Row, error) {
 	if pending := s.tx.find(key); pending != nil {
 		if pending.isDeleted {
 			return nil, nil
@@ -168,7 +153,7 @@ func (s *session) read(ctx context.Context, key cache.Key, needValue bool, hit *
 
 // functionSource is SELECT … FROM f(…).
 type functionSource struct {
-	call     *scalar.Expr
+	call     *query.Expression
 	isRecord bool
 }
 
@@ -184,19 +169,21 @@ func (p *planner) fromFunction(a *selectAction, r *pg_query.RangeFunction) error
 	if k == nil {
 		return unsupported(-1, "this form of a function in FROM is", "Write SELECT * FROM f(…).")
 	}
-	x, f, err := p.compiler.Call(k)
+	p.compiler.Place = query.InCall
+	x, err := p.compiler.Compile(items[0])
 	if err != nil {
 		return err
 	}
-	relation := scalar.Relation{Name: f.Name}
-	for _, out := range outColumns(f) {
-		relation.Columns = append(relation.Columns, scalar.Column{Name: out.Name, Type: out.Type})
+	f := x.Function()
+	if f == nil {
+		return unsupported(k.Location, "a cast in FROM is", selectHint)
 	}
+	relation := query.Relation{Name: f.Name, Columns: slices.Clone(outColumns(f))}
 	if r.Alias != nil {
 		relation.Name = r.Alias.Aliasname
-		names := scalar.Names(r.Alias.Colnames)
+		names := query.Names(r.Alias.Colnames)
 		if len(names) > len(relation.Columns) {
-			return scalar.At(pgwire.Errorf(pgwire.CodeInvalidColumnReference, "table \"%s\" has %d columns available but %d columns specified",
+			return query.AtOffset(pgwire.Errorf(pgwire.CodeInvalidColumnReference, "table \"%s\" has %d columns available but %d columns specified",
 				relation.Name, len(relation.Columns), len(names)), k.Location)
 		}
 		if len(names) == 0 && relation.Columns[0].Name == f.Name {
@@ -206,8 +193,8 @@ func (p *planner) fromFunction(a *selectAction, r *pg_query.RangeFunction) error
 			relation.Columns[i].Name = name
 		}
 	}
-	p.compiler.Relations = []scalar.Relation{relation}
-	a.source = &functionSource{x, len(f.Outs) > 0}
+	p.compiler.SetRelations(relation)
+	a.source = &functionSource{x, f.Returns == types.Record}
 	return nil
 }
 
@@ -216,9 +203,9 @@ func (s *functionSource) open(x *execution) (rowSource, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.env.Rows[0] = scalar.Values([]types.Value{v})
+	x.env.Rows[0] = query.Values{v}
 	if s.isRecord {
-		x.env.Rows[0] = scalar.Values(v.Elems)
+		x.env.Rows[0] = query.Values(v.Elems)
 	}
 	return &onceSource{}, nil
 }

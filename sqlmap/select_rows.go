@@ -4,78 +4,15 @@ import (
 	"math"
 	"slices"
 
-	pg_query "github.com/pganalyze/pg_query_go/v5"
-
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
 // This file runs a planned SELECT: filter, sort, limit and projection over one source.
 
-// sortKey is a column of ORDER BY: an output, or an expression over the row.
-type sortKey struct {
-	output       int // -1: expr
-	expr         *scalar.Expr
-	oid          types.OID
-	isDescending bool
-	nullsFirst   bool
-}
-
 // sortBytesMax bounds what ORDER BY keeps in memory.
 const sortBytesMax = 64 << 20
-
-func (p *planner) sortClause(a *selectAction, list []*pg_query.Node) error {
-	for _, n := range list {
-		by := n.GetSortBy()
-		if by.SortbyDir == pg_query.SortByDir_SORTBY_USING {
-			return unsupported(by.Location, "ORDER BY … USING is", "Use ASC or DESC.")
-		}
-		key := sortKey{output: -1, isDescending: by.SortbyDir == pg_query.SortByDir_SORTBY_DESC}
-		key.nullsFirst = key.isDescending
-		if by.SortbyNulls > pg_query.SortByNulls_SORTBY_NULLS_DEFAULT {
-			key.nullsFirst = by.SortbyNulls == pg_query.SortByNulls_SORTBY_NULLS_FIRST
-		}
-		if err := p.sortTarget(a, &key, by.Node); err != nil {
-			return err
-		}
-		if a.countColumns > 0 {
-			continue // one row is sorted
-		}
-		a.sort = append(a.sort, key)
-	}
-	return nil
-}
-
-// sortTarget finds what a key sorts by: an output by number or name, else an expression.
-func (p *planner) sortTarget(a *selectAction, key *sortKey, n *pg_query.Node) error {
-	if k := n.GetAConst(); k != nil && k.GetIval() != nil {
-		i := int(k.GetIval().Ival)
-		if i < 1 || i > len(a.outputs) {
-			return scalar.At(pgwire.Errorf(pgwire.CodeInvalidColumnReference, "ORDER BY position %d is not in select list", i), k.Location)
-		}
-		key.output, key.oid = i-1, a.outputs[i-1].expr.Type
-		return nil
-	}
-	if ref := n.GetColumnRef(); ref != nil && len(ref.Fields) == 1 {
-		name := ref.Fields[0].GetString_().GetSval()
-		for i, o := range a.outputs {
-			if o.name == name {
-				key.output, key.oid = i, o.expr.Type
-				return nil
-			}
-		}
-	}
-	x, err := p.compiler.Compile(n)
-	if err != nil {
-		return err
-	}
-	if x, err = p.compiler.Finish(x); err != nil {
-		return err
-	}
-	key.expr, key.oid = x, x.Type
-	return nil
-}
 
 // run opens the source; sorting happens now, everything else as rows are asked for.
 func (a *selectAction) run(x *execution) (outcome, error) {
@@ -107,7 +44,7 @@ func (a *selectAction) run(x *execution) (outcome, error) {
 }
 
 // evalCount evaluates LIMIT or OFFSET; -1: none.
-func evalCount(x *execution, e *scalar.Expr, clause string) (int64, error) {
+func evalCount(x *execution, e *query.Expression, clause string) (int64, error) {
 	if e == nil {
 		return -1, nil
 	}
@@ -162,7 +99,7 @@ func (c *selectCursor) next(x *execution, out []types.Value) (bool, error) {
 		if c.limit > 0 {
 			c.limit--
 		}
-		return true, evaluate(x, c.action.outputs, out)
+		return true, evaluate(x, c.action.outputs[:c.action.width], out)
 	}
 	return false, nil
 }
@@ -196,11 +133,14 @@ func (c *selectCursor) count(x *execution) (outcome, error) {
 // sorted reads and sorts all rows.
 func (c *selectCursor) sorted(x *execution) (outcome, error) {
 	defer c.close()
-	width := len(c.action.outputs)
+	keys, oids := c.action.sort, make([]types.OID, len(c.action.sort))
+	for i, key := range keys {
+		oids[i] = c.action.outputs[key.Output].Expr.Type
+	}
 	var rows [][]types.Value
 	size := int64(0)
 	sort := func() {
-		slices.SortStableFunc(rows, func(a, b []types.Value) int { return compareRows(c.action.sort, a[width:], b[width:]) })
+		slices.SortStableFunc(rows, func(a, b []types.Value) int { return compareRows(keys, oids, a, b) })
 	}
 	keep, most := c.rowsKept()
 	for {
@@ -211,16 +151,9 @@ func (c *selectCursor) sorted(x *execution) (outcome, error) {
 		if !ok {
 			break
 		}
-		row := make([]types.Value, width+len(c.action.sort))
-		if err := evaluate(x, c.action.outputs, row[:width]); err != nil {
+		row := make([]types.Value, len(c.action.outputs))
+		if err := evaluate(x, c.action.outputs, row); err != nil {
 			return outcome{}, err
-		}
-		for i, key := range c.action.sort {
-			if key.expr == nil {
-				row[width+i] = row[key.output]
-			} else if row[width+i], err = key.expr.Eval(&x.env); err != nil {
-				return outcome{}, err
-			}
 		}
 		for i := range row {
 			row[i] = row[i].Clone() // the source's memory ends with its row
@@ -269,22 +202,22 @@ func sizeOf(row []types.Value) int64 {
 	return size
 }
 
-func compareRows(keys []sortKey, a, b []types.Value) int {
-	for i := range keys {
-		x, y := a[i], b[i]
+func compareRows(keys []query.SortKey, oids []types.OID, a, b []types.Value) int {
+	for i, key := range keys {
+		x, y := a[key.Output], b[key.Output]
 		sign := 1
 		switch {
 		case x.IsNull && y.IsNull:
 			continue
 		case x.IsNull || y.IsNull:
-			if x.IsNull == keys[i].nullsFirst {
+			if x.IsNull == key.NullsFirst {
 				return -1
 			}
 			return 1
-		case keys[i].isDescending:
+		case key.Descending:
 			sign = -1
 		}
-		if c := sign * types.Compare(keys[i].oid, x, y); c != 0 {
+		if c := sign * types.Compare(oids[i], x, y); c != 0 {
 			return c
 		}
 	}

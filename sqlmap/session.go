@@ -6,7 +6,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 )
 
 // session is one client's conversation. It implements pgwire.Session.
@@ -29,7 +29,8 @@ type session struct {
 	// heldCursors are those WITH HOLD that the transaction has declared.
 	heldCursors []string
 
-	rowValues       scalar.Values // of an INSERT of one row
+	own             *querySession // what statements know of the session; made when first needed
+	rowValues       query.Values  // of an INSERT of one row
 	lifter          lifter
 	liftedStatement liftedStatement
 }
@@ -180,12 +181,20 @@ func (s *session) now() time.Time {
 }
 
 // env is what the session gives an execution.
-func (s *session) env(ctx context.Context, e *scalar.Env) {
+func (s *session) env(ctx context.Context, e *query.Env) {
 	if s.settings.ownDurability {
 		ctx = cache.WithDurability(ctx, s.settings.durability)
 	}
-	e.Ctx, e.Session = ctx, s
+	h := s.handler
+	if s.own == nil || s.own.setting != s.settings.ownPath {
+		path := s.searchPath()
+		s.own = &querySession{session: s, path: path, setting: s.settings.ownPath}
+		s.own.names = h.catalog.SessionNames(s.own)
+	}
+	s.own.roles = nil
+	e.Ctx, e.Session, e.Catalog, e.Clock, e.Limits = ctx, s.own, h.catalog, h.config.Now, h.config.QueryLimits
 	e.Style = s.settings.style(s.now())
+	e.Style.Names = s.own.names
 	e.StatementTime = s.statementTime
 }
 

@@ -94,9 +94,19 @@ func BenchmarkSimpleGetNewText(b *testing.B) {
 }
 
 func BenchmarkPreparedUpsert(b *testing.B) {
+	benchmarkWrite(b, "INSERT INTO blob (ns, key, value) VALUES ($1, $2, $3) ON CONFLICT (ns, key) DO UPDATE SET value = excluded.value")
+}
+
+// BenchmarkPreparedUpsertComputed has expressions that are more than parameters and columns.
+func BenchmarkPreparedUpsertComputed(b *testing.B) {
+	benchmarkWrite(b, "INSERT INTO blob (ns, key, value, expires_at) VALUES ($1, $2, $3, now() + interval '5 min') "+
+		"ON CONFLICT (ns, key) DO UPDATE SET value = excluded.value, version = coalesce(blob.version, 0) + 1")
+}
+
+func benchmarkWrite(b *testing.B, sql string) {
 	w := newWorld(b, nil)
 	ctx := context.Background()
-	statement, err := w.session("main").Prepare(ctx, "INSERT INTO blob (ns, key, value) VALUES ($1, $2, $3) ON CONFLICT (ns, key) DO UPDATE SET value = excluded.value", nil)
+	statement, err := w.session("main").Prepare(ctx, sql, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

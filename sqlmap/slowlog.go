@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -71,11 +71,11 @@ func (l *slowLog) note(s *session, p *plan, started time.Time, done pgwire.Compl
 
 // slowLogRows are the rows of cache_slow_log, the latest first. A user who is no
 // administrator sees own statements only.
-func slowLogRows(s *session) []scalar.Values {
+func slowLogRows(s *session) []query.Values {
 	l := &s.handler.slow
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var rows []scalar.Values
+	var rows []query.Values
 	for i := range l.entries {
 		entry := &l.entries[(l.next+len(l.entries)-1-i)%len(l.entries)]
 		if entry.user == s.info.User || s.grants.isAdmin() {

@@ -8,7 +8,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -16,9 +16,9 @@ import (
 // the key has then (nil: none).
 type change struct {
 	key cache.Key
-	env *scalar.Env
+	env *query.Env
 	// apply edits a draft equal to old; see cache.UpdateFunc.
-	apply func(e *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error)
+	apply func(e *query.Env, old query.Row, d *cache.Draft) (cache.Verdict, error)
 	// needValue: apply looks at the old payload.
 	needValue bool
 	bytes     int64  // what it holds, in a transaction
@@ -184,7 +184,7 @@ func (s *session) buffer(ctx context.Context, c change) (cache.Result, *draftRow
 		old = &p.row
 	}
 	result := cache.Result{Existed: old != nil}
-	var row scalar.Row
+	var row query.Row
 	if old != nil {
 		d, row = *old.draft, old
 	}
@@ -270,9 +270,9 @@ func ownsValue(c *change, d *cache.Draft) bool {
 }
 
 // cloneEnv is an Env for a change that outlives its portal.
-func cloneEnv(e *scalar.Env) (*scalar.Env, int64) {
+func cloneEnv(e *query.Env) (*query.Env, int64) {
 	out := *e
-	out.Rows = [2]scalar.Row{}
+	out.Rows = [2]query.Row{}
 	out.Params = make([]types.Value, len(e.Params))
 	size := int64(0)
 	for i, v := range e.Params {

@@ -4,7 +4,7 @@ import (
 	"bytes"
 
 	"pgcache/cache"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 )
 
 // checkKey, checkDraft and checkVersion refuse early what the cache would refuse later.
@@ -55,11 +55,11 @@ func (s *session) checkDraft(d *cache.Draft) error {
 
 // checkVersion applies the cache's rule of versions to a draft over the entry that the
 // transaction sees, and lets it keep that one's version.
-func (s *session) checkVersion(d *cache.Draft, old scalar.Row) error {
+func (s *session) checkVersion(d *cache.Draft, old query.Row) error {
 	if old == nil {
 		return nil
 	}
-	stored, err := old.Column(colVersion, nil)
+	stored, err := old.Column(colVersion)
 	if err != nil || stored.IsNull {
 		return err
 	}
@@ -67,7 +67,7 @@ func (s *session) checkVersion(d *cache.Draft, old scalar.Row) error {
 		d.HasVersion, d.Version = true, stored.Int
 		return nil
 	}
-	value, err := old.Column(colValue, nil)
+	value, err := old.Column(colValue)
 	if d.Version < stored.Int || d.Version == stored.Int && !bytes.Equal(value.Bytes, d.Value) {
 		return &cache.VersionError{Stored: stored.Int, Offered: d.Version}
 	}

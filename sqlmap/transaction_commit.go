@@ -6,7 +6,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 )
 
 // conflict says that a COMMIT found something else than the transaction had seen.
@@ -50,7 +50,7 @@ func (p *pendingKey) applyAll(old *cache.Hit, d *cache.Draft, nowMs int64) (cach
 	if len(p.changes) == 0 {
 		return cache.Remove, nil
 	}
-	var row scalar.Row
+	var row query.Row
 	if old != nil {
 		row = &entryRow{key: p.key, hit: old}
 	}

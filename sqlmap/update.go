@@ -4,7 +4,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 )
 
 const updateHint = "Write UPDATE blob SET … WHERE …, with conditions on its columns, e.g. ns = … AND key = … [AND version = …]."
@@ -12,11 +12,11 @@ const updateHint = "Write UPDATE blob SET … WHERE …, with conditions on its 
 // updateAction is UPDATE of the keys that WHERE names.
 type updateAction struct {
 	where     *blobWhere
-	filter    *scalar.Expr
+	filter    *query.Expression
 	set       []assignment
 	given     uint64
 	needValue bool
-	returning []output
+	returning []query.Output
 }
 
 func (p *planner) updateStatement(s *pg_query.UpdateStmt) (*plan, error) {
@@ -99,11 +99,11 @@ func (w *blobWhere) namesSeveral() bool { return w.namesKeys() && w.key == nil }
 // finds nothing, it is no error.
 func addressable(s *session, k cache.Key) bool { return s.checkKey(k) == nil }
 
-func (a *updateAction) apply(e *scalar.Env, old scalar.Row, d *cache.Draft) (cache.Verdict, error) {
+func (a *updateAction) apply(e *query.Env, old query.Row, d *cache.Draft) (cache.Verdict, error) {
 	if old == nil {
 		return cache.Leave, nil
 	}
-	e.Rows = [2]scalar.Row{old}
+	e.Rows = [2]query.Row{old}
 	if a.filter != nil {
 		v, err := a.filter.Eval(e)
 		if err != nil || !v.IsTrue() {

@@ -5,7 +5,8 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/catalog"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -30,14 +31,14 @@ func namespaceLimit(l *cache.NamespaceLimits, column string) *int64 {
 // updateNamespacesAction is UPDATE cache_namespaces.
 type updateNamespacesAction struct {
 	relation  *relation
-	filter    *scalar.Expr
+	filter    *query.Expression
 	set       []namespaceAssignment
-	returning []output
+	returning []query.Output
 }
 
 type namespaceAssignment struct {
 	column string
-	expr   *scalar.Expr // nil: DEFAULT, which is none
+	expr   *query.Expression // nil: DEFAULT, which is none
 }
 
 func (p *planner) updateNamespaces(s *pg_query.UpdateStmt) (*plan, error) {
@@ -46,7 +47,8 @@ func (p *planner) updateNamespaces(s *pg_query.UpdateStmt) (*plan, error) {
 		return nil, err
 	}
 	a := &updateNamespacesAction{relation: findRelation("cache_namespaces")}
-	p.compiler.Relations = []scalar.Relation{{Schema: "public", Name: alias, Columns: a.relation.columns}}
+	p.compiler.SetRelations(query.Relation{Schema: catalog.Public, Name: alias, Columns: a.relation.columns, Table: p.handler.catalog.Relation(catalog.Public, "cache_namespaces")})
+	p.compiler.Place = query.InUpdate
 	seen := map[string]bool{}
 	for _, n := range s.TargetList {
 		target := n.GetResTarget()
@@ -89,14 +91,14 @@ func (a *updateNamespacesAction) checkTarget(target *pg_query.ResTarget, seen ma
 	switch {
 	case !known:
 		e := pgwire.Errorf(pgwire.CodeUndefinedColumn, "column \"%s\" of relation \"cache_namespaces\" does not exist", target.Name)
-		return scalar.At(e, target.Location)
+		return query.AtOffset(e, target.Location)
 	case namespaceLimit(&cache.NamespaceLimits{}, target.Name) == nil:
 		e := pgwire.Errorf(pgwire.CodeGeneratedAlways, "column \"%s\" can only be updated to DEFAULT", target.Name)
 		e.Detail = "Column \"" + target.Name + "\" is computed by the cache."
 		e.Hint = updateNamespacesHint
-		return scalar.At(e, target.Location)
+		return query.AtOffset(e, target.Location)
 	case seen[target.Name]:
-		return scalar.At(pgwire.Errorf(pgwire.CodeSyntaxError, "multiple assignments to same column \"%s\"", target.Name), target.Location)
+		return query.AtOffset(pgwire.Errorf(pgwire.CodeSyntaxError, "multiple assignments to same column \"%s\"", target.Name), target.Location)
 	case len(target.Indirection) > 0 || target.Val.GetMultiAssignRef() != nil:
 		return unsupported(target.Location, "this assignment is", updateNamespacesHint)
 	}
@@ -116,7 +118,7 @@ func (a *updateNamespacesAction) run(x *execution) (outcome, error) {
 	w := &writer{x: x, returning: a.returning}
 	count := int64(0)
 	for _, row := range a.relation.visible(x.session) {
-		x.env.Rows = [2]scalar.Row{row}
+		x.env.Rows = [2]query.Row{row}
 		v, err := a.filter.Eval(&x.env)
 		if err != nil {
 			return outcome{}, err
@@ -146,7 +148,7 @@ func (a *updateNamespacesAction) run(x *execution) (outcome, error) {
 	return w.outcome("UPDATE", count), nil
 }
 
-func (a *updateNamespacesAction) change(x *execution, row scalar.Values) (bool, error) {
+func (a *updateNamespacesAction) change(x *execution, row query.Values) (bool, error) {
 	values := make([]int64, len(a.set))
 	for i, set := range a.set {
 		if set.expr == nil {

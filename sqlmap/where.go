@@ -6,42 +6,42 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
 // blobWhere is a WHERE clause on blob, taken apart: which keys, and what else must hold.
 type blobWhere struct {
-	ns *scalar.Expr // text
+	ns *query.Expression // text
 
 	// At most one of these says which keys.
-	key     *scalar.Expr   // text: key = …
-	keys    []*scalar.Expr // text: key IN (…)
-	keyList *scalar.Expr   // text[]: key = ANY (…)
+	key     *query.Expression   // text: key = …
+	keys    []*query.Expression // text: key IN (…)
+	keyList *query.Expression   // text[]: key = ANY (…)
 
 	// rest are all other conditions, those below included.
-	rest []*scalar.Expr
+	rest []*query.Expression
 	// Conditions that name many keys, if they stand alone beside ns.
-	prefix       *scalar.Expr // text: key LIKE pattern
-	tags         *scalar.Expr // text[]: tags && …
-	dependencies *scalar.Expr // text[]: dependencies && …
+	prefix       *query.Expression // text: key LIKE pattern
+	tags         *query.Expression // text[]: tags && …
+	dependencies *query.Expression // text[]: dependencies && …
 
 	// Conditions that narrow a scan.
 	bounds     []keyBound
-	startsWith *scalar.Expr // text
+	startsWith *query.Expression // text
 	// keyTests are the conditions on keys, to be tested if keys are not read one by one.
-	keyTests []*scalar.Expr
+	keyTests []*query.Expression
 }
 
 // namesKeys reports that the entries are given by namespace and keys.
 func (w *blobWhere) namesKeys() bool { return w.ns != nil && w.hasKeys() }
 
 // filter is what has to be tested on each row; nil for nothing.
-func (w *blobWhere) filter() *scalar.Expr {
+func (w *blobWhere) filter() *query.Expression {
 	if w.namesKeys() {
-		return scalar.And(w.rest)
+		return query.And(w.rest)
 	}
-	return scalar.And(slices.Concat(w.keyTests, w.rest))
+	return query.And(slices.Concat(w.keyTests, w.rest))
 }
 
 func (w *blobWhere) hasKeys() bool { return w.key != nil || w.keys != nil || w.keyList != nil }
@@ -94,7 +94,7 @@ func conjuncts(n *pg_query.Node) []*pg_query.Node {
 
 // takeCondition recognises conditions that say which entries are meant. It reports
 // whether the condition needs no test any more.
-func (p *planner) takeCondition(w *blobWhere, n *pg_query.Node, whole *scalar.Expr) (bool, error) {
+func (p *planner) takeCondition(w *blobWhere, n *pg_query.Node, whole *query.Expression) (bool, error) {
 	a := n.GetAExpr()
 	if a == nil || len(a.Name) != 1 || a.Lexpr == nil {
 		return false, p.takeStartsWith(w, n)
@@ -139,7 +139,7 @@ func (p *planner) takeLabels(w *blobWhere, columnNode, labels *pg_query.Node, t 
 // isColumn tells whether a node is this column of blob, cast or not.
 func (p *planner) isColumn(n *pg_query.Node, column int) bool {
 	for n.GetTypeCast() != nil {
-		oid, _, err := scalar.TypeOf(n.GetTypeCast().TypeName)
+		oid, err := p.compiler.TypeOf(n.GetTypeCast().TypeName)
 		if err != nil || !oid.IsText() {
 			return false
 		}
@@ -155,15 +155,12 @@ func (p *planner) isColumn(n *pg_query.Node, column int) bool {
 }
 
 // independent compiles an expression that is the same for all rows; nil if it is not.
-func (p *planner) independent(n *pg_query.Node, t types.OID) (*scalar.Expr, error) {
+func (p *planner) independent(n *pg_query.Node, t types.OID) (*query.Expression, error) {
 	x, err := p.compiler.Compile(n)
 	if err != nil || x.UsesRow() || x.IsVolatile() {
 		return nil, err
 	}
-	if x.Type != t && x.Type != types.Unknown && types.CastContext(x.Type, t) != types.Implicit {
-		return nil, nil
-	}
-	return p.compiler.Coerce(x, t, types.Implicit)
+	return p.compiler.TryCoerce(x, t, types.Implicit)
 }
 
 func (p *planner) takeEqual(w *blobWhere, a *pg_query.A_Expr) (bool, error) {
@@ -187,7 +184,7 @@ func (p *planner) takeEqual(w *blobWhere, a *pg_query.A_Expr) (bool, error) {
 }
 
 func (p *planner) takeIn(w *blobWhere, a *pg_query.A_Expr) (bool, error) {
-	var keys []*scalar.Expr
+	var keys []*query.Expression
 	for _, item := range a.Rexpr.GetList().GetItems() {
 		x, err := p.independent(item, types.Text)
 		if x == nil || err != nil {
@@ -213,7 +210,7 @@ func (p *planner) takeAny(w *blobWhere, a *pg_query.A_Expr) (bool, error) {
 	if label == nil || err != nil {
 		return false, err
 	}
-	list := scalar.ArrayOfOne(label)
+	list := query.ArrayOfOne(label)
 	switch {
 	case p.isColumn(a.Rexpr, colTags) && w.tags == nil:
 		w.tags = list
@@ -224,7 +221,7 @@ func (p *planner) takeAny(w *blobWhere, a *pg_query.A_Expr) (bool, error) {
 }
 
 // evalText evaluates an expression of type text; nil for NULL.
-func evalText(x *execution, e *scalar.Expr) ([]byte, error) {
+func evalText(x *execution, e *query.Expression) ([]byte, error) {
 	v, err := e.Eval(&x.env)
 	if err != nil || v.IsNull {
 		return nil, err
@@ -236,7 +233,7 @@ func evalText(x *execution, e *scalar.Expr) ([]byte, error) {
 }
 
 // evalTexts evaluates an expression of type text[], without its NULLs.
-func evalTexts(x *execution, e *scalar.Expr) ([]string, error) {
+func evalTexts(x *execution, e *query.Expression) ([]string, error) {
 	v, err := e.Eval(&x.env)
 	if err != nil {
 		return nil, err
@@ -274,7 +271,7 @@ func (w *blobWhere) evalKeys(x *execution) (keySet, error) {
 func (w *blobWhere) evalNames(x *execution) ([][]byte, error) {
 	exprs := w.keys
 	if w.key != nil {
-		exprs = []*scalar.Expr{w.key}
+		exprs = []*query.Expression{w.key}
 	}
 	var names [][]byte
 	seen := map[string]struct{}{}
@@ -310,7 +307,7 @@ func (w *blobWhere) evalNames(x *execution) ([][]byte, error) {
 func (s *keySet) key(i int) cache.Key { return cache.Key{Namespace: s.ns, Name: s.names[i]} }
 
 // holds tests the conditions that are left on a row.
-func (w *blobWhere) holds(e *scalar.Env, filter *scalar.Expr) (bool, error) {
+func (w *blobWhere) holds(e *query.Env, filter *query.Expression) (bool, error) {
 	if filter == nil {
 		return true, nil
 	}

@@ -5,14 +5,14 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
 // assignment is column = expression. A nil expr is DEFAULT.
 type assignment struct {
 	column int
-	expr   *scalar.Expr
+	expr   *query.Expression
 }
 
 // writeTarget checks the relation of a write and makes it the compiler's first.
@@ -23,7 +23,7 @@ func (p *planner) writeTarget(r *pg_query.RangeVar) error {
 	}
 	switch name {
 	case "blob":
-		p.compiler.Relations = []scalar.Relation{blobRelation(alias, true)}
+		p.compiler.SetRelations(p.blobRelation(name, alias))
 		return nil
 	case "cache_entries":
 		return unsupported(r.Location, "writing to cache_entries is", "Write to blob, which has the same rows.")
@@ -39,10 +39,10 @@ func targetColumn(target *pg_query.ResTarget) (int, error) {
 	c := findBlobColumn(target.Name)
 	switch {
 	case len(target.Indirection) > 0:
-		return 0, unsupported(target.Location, "assigning to a part of a column is", "Assign the whole column, e.g. tags = tags || 'new'.")
-	case c < 0 || blobTable[c].isHidden:
+		return 0, unsupported(target.Location, "assigning to a part of a column is", "Assign the whole column, e.g. tags = array_append(tags, 'new').")
+	case c < 0:
 		e := pgwire.Errorf(pgwire.CodeUndefinedColumn, "column \"%s\" of relation \"blob\" does not exist", target.Name)
-		return 0, scalar.At(e, target.Location)
+		return 0, query.AtOffset(e, target.Location)
 	}
 	return c, nil
 }
@@ -56,11 +56,11 @@ func errReadOnlyColumn(column int, at int32, isUpdate bool) error {
 	}
 	e.Detail = "Column \"" + name + "\" is computed by the cache."
 	e.Table, e.Column = "blob", name
-	return scalar.At(e, at)
+	return query.AtOffset(e, at)
 }
 
 // assign compiles the value of a column. It returns a nil expression for DEFAULT.
-func (p *planner) assign(column int, n *pg_query.Node, at int32, isUpdate bool) (*scalar.Expr, error) {
+func (p *planner) assign(column int, n *pg_query.Node, at int32, isUpdate bool) (*query.Expression, error) {
 	if n.GetSetToDefault() != nil {
 		return nil, nil
 	}
@@ -80,12 +80,12 @@ func checkColumns(columns []int, at int32) error {
 	for _, c := range columns {
 		if seen&(1<<c) != 0 {
 			e := pgwire.Errorf(pgwire.CodeDuplicateColumn, "column \"%s\" specified more than once", blobTable[c].name)
-			return scalar.At(e, at)
+			return query.AtOffset(e, at)
 		}
 		seen |= 1 << c
 	}
 	if seen&valueColumns == valueColumns {
-		return scalar.At(errBothPayloads(), at)
+		return query.AtOffset(errBothPayloads(), at)
 	}
 	return nil
 }
@@ -96,6 +96,7 @@ func errBothPayloads() error {
 
 // setClause plans SET of UPDATE and DO UPDATE.
 func (p *planner) setClause(list []*pg_query.Node) (set []assignment, given uint64, err error) {
+	p.compiler.Place = query.InUpdate
 	var columns []int
 	for _, n := range list {
 		target := n.GetResTarget()
@@ -131,12 +132,12 @@ func isSelfAssignment(column int, n *pg_query.Node) bool {
 	if column != colNS && column != colKey || n.GetColumnRef() == nil {
 		return false
 	}
-	names := scalar.Names(n.GetColumnRef().Fields)
+	names := query.Names(n.GetColumnRef().Fields)
 	return len(names) == 2 && (names[0] == "excluded" || names[0] == "blob") && names[1] == blobTable[column].name
 }
 
 // applySet evaluates assignments into a draft. The rows in e are the old ones.
-func applySet(e *scalar.Env, set []assignment, given uint64, d *cache.Draft) error {
+func applySet(e *query.Env, set []assignment, given uint64, d *cache.Draft) error {
 	out := *d
 	if given&(1<<colVersion) == 0 {
 		out.HasVersion = false // the entry keeps its version, whatever else changes
@@ -161,9 +162,9 @@ func applySet(e *scalar.Env, set []assignment, given uint64, d *cache.Draft) err
 type writer struct {
 	x         *execution
 	needValue bool
-	returning []output
+	returning []query.Output
 	rows      [][]types.Value
-	env       *scalar.Env // of buffered changes, made when first needed
+	env       *query.Env // of buffered changes, made when first needed
 	envBytes  int64
 }
 
@@ -171,7 +172,7 @@ type writer struct {
 func (w *writer) isBuffered() bool { return !w.x.isAlone }
 
 // changeEnv is what changes are applied with.
-func (w *writer) changeEnv() *scalar.Env {
+func (w *writer) changeEnv() *query.Env {
 	if !w.isBuffered() {
 		return &w.x.env
 	}
@@ -215,7 +216,7 @@ func (w *writer) run(c change) (cache.Result, error) {
 }
 
 // returnRow evaluates RETURNING for a row that was written.
-func (w *writer) returnRow(row scalar.Row) error {
+func (w *writer) returnRow(row query.Row) error {
 	values, err := w.returned(row)
 	if err == nil && values != nil {
 		w.rows = append(w.rows, values)
@@ -224,11 +225,11 @@ func (w *writer) returnRow(row scalar.Row) error {
 }
 
 // returned is what RETURNING makes of a row; nil without one.
-func (w *writer) returned(row scalar.Row) ([]types.Value, error) {
+func (w *writer) returned(row query.Row) ([]types.Value, error) {
 	if w.returning == nil {
 		return nil, nil
 	}
-	w.x.env.Rows = [2]scalar.Row{row}
+	w.x.env.Rows = [2]query.Row{row}
 	values := make([]types.Value, len(w.returning))
 	if err := evaluate(w.x, w.returning, values); err != nil {
 		return nil, err
@@ -249,9 +250,11 @@ func (w *writer) outcome(tag string, count int64) outcome {
 }
 
 // returningClause plans RETURNING; nil without one.
-func (p *planner) returningClause(list []*pg_query.Node) ([]output, error) {
+func (p *planner) returningClause(list []*pg_query.Node) ([]query.Output, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
-	return p.outputs(list)
+	p.compiler.Place = query.InReturning
+	outputs, _, _, err := p.compiler.Outputs(list, nil)
+	return outputs, err
 }

@@ -1,17 +1,18 @@
 package library
 
 import (
+	"bytes"
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/base64"
 	"encoding/hex"
 	"strings"
 	"unicode/utf8"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/catalog"
-	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
@@ -28,11 +29,11 @@ func encodings() []implementation {
 		pure("sha256(bytea)", func(a []value) (value, error) { sum := sha256.Sum256(a[0].Bytes); return bytesOf(sum[:]), nil }),
 		pure("sha384(bytea)", func(a []value) (value, error) { sum := sha512.Sum384(a[0].Bytes); return bytesOf(sum[:]), nil }),
 		pure("sha512(bytea)", func(a []value) (value, error) { sum := sha512.Sum512(a[0].Bytes); return bytesOf(sum[:]), nil }),
-		pure("encode(bytea,text)", scalar.Encode),
-		pure("decode(text,text)", scalar.Decode),
-		pure("convert_to(text,name)", func(a []value) (value, error) { return a[0], scalar.CheckEncoding(a[1]) }),
+		pure("encode(bytea,text)", encode),
+		pure("decode(text,text)", decode),
+		pure("convert_to(text,name)", func(a []value) (value, error) { return a[0], checkEncoding(a[1]) }),
 		pure("convert_from(bytea,name)", func(a []value) (value, error) {
-			if err := scalar.CheckEncoding(a[1]); err != nil {
+			if err := checkEncoding(a[1]); err != nil {
 				return value{}, err
 			}
 			return a[0], types.CheckUTF8(a[0].Bytes)
@@ -230,4 +231,82 @@ func formatItem(c *schema.Call, verb byte, v value, t types.OID) (string, error)
 		return quoteLiteral(s), nil
 	}
 	return s, nil
+}
+
+// checkEncoding refuses encodings that pgcache does not have.
+func checkEncoding(name types.Value) error {
+	switch string(bytes.ToUpper(name.Bytes)) {
+	case "UTF8", "UTF-8", "UNICODE":
+		return nil
+	}
+	e := pgwire.Errorf(pgwire.CodeInvalidParameterValue, "invalid encoding name \"%s\"", name.Bytes)
+	e.Hint = "The one encoding of pgcache is UTF8."
+	return e
+}
+
+func errEncoding(name types.Value) error {
+	e := pgwire.Errorf(pgwire.CodeInvalidParameterValue, "unrecognized encoding: \"%s\"", name.Bytes)
+	e.Hint = "Use hex, base64 or escape."
+	return e
+}
+
+// base64LineBytes is how long PostgreSQL makes the lines of base64.
+const base64LineBytes = 76
+
+// encode is encode(bytea, format).
+func encode(args []value) (value, error) {
+	b := args[0].Bytes
+	switch string(bytes.ToLower(args[1].Bytes)) {
+	case "hex":
+		return types.OfText(hex.EncodeToString(b)), nil
+	case "escape":
+		out := make([]byte, 0, len(b))
+		for _, c := range b {
+			switch {
+			case c == '\\':
+				out = append(out, '\\', '\\')
+			case c == 0 || c >= 0x80: // unlike bytea_output, other control characters stay
+				out = append(out, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
+			default:
+				out = append(out, c)
+			}
+		}
+		return types.OfBytes(out), nil
+	case "base64":
+		encoded := base64.StdEncoding.EncodeToString(b)
+		out := make([]byte, 0, len(encoded)+len(encoded)/base64LineBytes)
+		for len(encoded) > base64LineBytes {
+			out = append(append(out, encoded[:base64LineBytes]...), '\n')
+			encoded = encoded[base64LineBytes:]
+		}
+		return types.OfBytes(append(out, encoded...)), nil
+	}
+	return value{}, errEncoding(args[1])
+}
+
+// decode is decode(text, format).
+func decode(args []value) (value, error) {
+	s := args[0].Bytes
+	switch string(bytes.ToLower(args[1].Bytes)) {
+	case "hex":
+		return types.ParseText(types.Bytea, append([]byte(`\x`), s...), nil)
+	case "escape":
+		if bytes.HasPrefix(s, []byte(`\x`)) {
+			return value{}, pgwire.Errorf(pgwire.CodeInvalidTextRepresentation, "invalid input syntax for type bytea")
+		}
+		return types.ParseText(types.Bytea, s, nil)
+	case "base64":
+		compact := bytes.Map(func(r rune) rune {
+			if r == ' ' || r == '\n' || r == '\r' || r == '\t' {
+				return -1
+			}
+			return r
+		}, s)
+		out, err := base64.StdEncoding.DecodeString(string(compact))
+		if err != nil {
+			return value{}, pgwire.Errorf(pgwire.CodeInvalidParameterValue, "invalid base64 end sequence or symbol")
+		}
+		return types.OfBytes(out), nil
+	}
+	return value{}, errEncoding(args[1])
 }

@@ -8,7 +8,6 @@ import (
 	"unicode/utf8"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/scalar"
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
@@ -51,7 +50,7 @@ func like(s, pattern []byte, folds, isNot bool) (value, error) {
 	if folds {
 		s, pattern = bytes.ToLower(s), bytes.ToLower(pattern)
 	}
-	matches, err := scalar.MatchLike(s, pattern)
+	matches, err := matchLike(s, pattern)
 	return boolean(matches != isNot), err
 }
 

@@ -176,11 +176,7 @@ func (a *analyzer) targets(list []*pg_query.Node) ([]target, error) {
 		if err != nil {
 			return nil, err
 		}
-		name := t.Name
-		if name == "" {
-			name = columnName(t.Val)
-		}
-		out = append(out, target{expr: e, name: name})
+		out = append(out, target{expr: e, name: TargetName(t)})
 	}
 	if len(out) > targetsMax {
 		return nil, pgwire.Errorf(pgwire.CodeTooManyColumns, "target lists can have at most %d entries", targetsMax)
@@ -196,7 +192,7 @@ func isStar(ref *pg_query.ColumnRef) bool { return ref.Fields[len(ref.Fields)-1]
 // star is * or name.*.
 func (a *analyzer) star(ref *pg_query.ColumnRef) ([]target, error) {
 	if len(ref.Fields) > 1 {
-		names := stringsOf(ref.Fields[:len(ref.Fields)-1])
+		names := Names(ref.Fields[:len(ref.Fields)-1])
 		item, level := a.findItem(names)
 		if item == nil {
 			return nil, a.missingFrom(names[len(names)-1], ref.Location)
@@ -293,7 +289,7 @@ func (a *analyzer) direction(by *pg_query.SortBy, e expr) (descending, nullsFirs
 	case pg_query.SortByDir_SORTBY_DESC:
 		descending = true
 	case pg_query.SortByDir_SORTBY_USING:
-		names := stringsOf(by.UseOp)
+		names := Names(by.UseOp)
 		switch names[len(names)-1] {
 		case "<":
 		case ">":

@@ -35,7 +35,7 @@ type call struct {
 func (c *call) name() string { return c.names[len(c.names)-1] }
 
 func (a *analyzer) funcCall(k *pg_query.FuncCall) (expr, error) {
-	c := &call{FuncCall: k, names: stringsOf(k.Funcname)}
+	c := &call{FuncCall: k, names: Names(k.Funcname)}
 	if len(k.Args) > argsMax {
 		return nil, errorAt(k.Location, pgwire.CodeTooManyArguments, "cannot pass more than %d arguments to a function", argsMax)
 	}
@@ -295,7 +295,7 @@ func (a *analyzer) bind(c *call, f *overload) (bound, error) {
 	fn := f.function
 	resolved, returns, err := a.resolveGenerics(c.actual, f.declared, fn.Returns)
 	if err != nil {
-		return bound{}, atOffset(err, c.Location)
+		return bound{}, AtOffset(err, c.Location)
 	}
 	out := bound{returns: returns, gathered: -1}
 	args := make([]expr, len(c.args))
@@ -491,7 +491,8 @@ func (a *analyzer) placeAggregate(c *call, out *aggregateExpr) error {
 	}
 	s := a.scopeAt(out.level)
 	switch s.place {
-	case placeWhere, placeOn, placeGroupBy, placeFrom, placeValues, placeFilter, placeLimit:
+	case placeWhere, placeOn, placeGroupBy, placeFrom, placeValues, placeFilter, placeLimit,
+		placeUpdate, placeReturning, placeCall, placeExecute:
 		return errorAt(c.Location, pgwire.CodeGroupingError, "aggregate functions are not allowed in %s", s.place)
 	}
 	s.hasAggregates = true

@@ -116,7 +116,7 @@ func (a *analyzer) constant(k *pg_query.A_Const) (expr, error) {
 		return constantOf(types.Unknown, types.OfText(v.Sval.Sval), at), nil
 	case *pg_query.A_Const_Bsval:
 		b, err := types.ParseText(typeBit, []byte(v.Bsval.Bsval), nil)
-		return constantOf(typeBit, b, at), atOffset(err, at)
+		return constantOf(typeBit, b, at), AtOffset(err, at)
 	}
 	return nil, unsupported(at, "this constant is")
 }
@@ -130,7 +130,7 @@ func floatConstant(text string, at int32) (expr, error) {
 		return constantOf(types.Int8, types.OfInt(i), at), nil
 	}
 	v, err := types.ParseText(types.Numeric, []byte(text), nil)
-	return constantOf(types.Numeric, v, at), atOffset(err, at)
+	return constantOf(types.Numeric, v, at), AtOffset(err, at)
 }
 
 func (a *analyzer) boolean(b *pg_query.BoolExpr) (expr, error) {
@@ -215,7 +215,7 @@ func (a *analyzer) typeCast(k *pg_query.TypeCast) (expr, error) {
 	}
 	out, err := a.tryCoerce(e, oid, types.Explicit)
 	if err != nil {
-		return nil, atOffset(err, at)
+		return nil, AtOffset(err, at)
 	}
 	if out == nil {
 		return nil, errorAt(at, pgwire.CodeCannotCoerce, "cannot cast type %s to %s", a.typeName(e.info().oid), a.typeName(oid))
@@ -499,7 +499,7 @@ func (a *analyzer) jsonSubscripts(e expr, list []*pg_query.Node) (expr, error) {
 }
 
 func (a *analyzer) collate(k *pg_query.CollateClause) (expr, error) {
-	names := stringsOf(k.Collname)
+	names := Names(k.Collname)
 	e, err := a.expr(k.Arg)
 	if err != nil {
 		return nil, err

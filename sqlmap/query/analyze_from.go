@@ -95,7 +95,7 @@ func (r *rangeItem) rename(alias *pg_query.Alias) error {
 		return nil
 	}
 	r.alias = alias.Aliasname
-	names := stringsOf(alias.Colnames)
+	names := Names(alias.Colnames)
 	if len(names) > len(r.columns) {
 		return pgwire.Errorf(pgwire.CodeInvalidColumnReference, "table \"%s\" has %d columns available but %d columns specified",
 			r.alias, len(r.columns), len(names))
@@ -159,7 +159,7 @@ func (a *analyzer) findRelation(v *pg_query.RangeVar) (*schema.Relation, error) 
 			continue
 		}
 		for _, name := range a.catalog.RelationNames(s) { // PostgreSQL gives no hint here
-			if d := distance(v.Relname, name); d < best {
+			if d := Distance(v.Relname, name); d < best {
 				best, e.Hint = d, "Perhaps you meant \""+name+"\"."
 			}
 		}
@@ -272,7 +272,7 @@ func (a *analyzer) join(j *pg_query.JoinExpr) (fromItem, []*scopeItem, error) {
 	case j.IsNatural:
 		merged, err = a.using(out, leftNames, rightNames, commonNames(leftNames, rightNames))
 	case len(j.UsingClause) > 0:
-		merged, err = a.using(out, leftNames, rightNames, stringsOf(j.UsingClause))
+		merged, err = a.using(out, leftNames, rightNames, Names(j.UsingClause))
 	case j.Quals != nil:
 		out.on, err = a.conditionAt(j.Quals, placeOn, "JOIN/ON")
 	}
@@ -414,7 +414,7 @@ func joinAlias(alias *pg_query.Alias, names []*scopeItem) ([]*scopeItem, error) 
 			}
 		}
 	}
-	renamed := stringsOf(alias.Colnames)
+	renamed := Names(alias.Colnames)
 	if len(renamed) > len(out.columns) {
 		return nil, pgwire.Errorf(pgwire.CodeInvalidColumnReference, "join expression \"%s\" has %d columns available but %d columns specified",
 			out.alias, len(out.columns), len(renamed))
@@ -428,7 +428,7 @@ func joinAlias(alias *pg_query.Alias, names []*scopeItem) ([]*scopeItem, error) 
 // functionAlias is the name of a function in FROM without AS.
 func functionAlias(n *pg_query.Node) string {
 	if call := n.GetFuncCall(); call != nil {
-		names := stringsOf(call.Funcname)
+		names := Names(call.Funcname)
 		return names[len(names)-1]
 	}
 	name, _ := figureName(n)

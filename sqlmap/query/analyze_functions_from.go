@@ -48,7 +48,7 @@ func splitUnnest(functions []*pg_query.Node) []*pg_query.Node {
 		if len(items) > 0 {
 			call = items[0].GetFuncCall()
 		}
-		names := stringsOf(call.GetFuncname())
+		names := Names(call.GetFuncname())
 		if call == nil || len(call.Args) < 2 || call.FuncVariadic || len(names) == 0 || names[len(names)-1] != "unnest" ||
 			len(names) == 2 && names[0] != "pg_catalog" {
 			out = append(out, n)

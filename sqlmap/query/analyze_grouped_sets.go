@@ -33,17 +33,13 @@ func (a *analyzer) groupedSet(s *pg_query.SelectStmt) *pg_query.SelectStmt {
 		return s
 	}
 	target := s.TargetList[at].GetResTarget()
-	name := target.Name
-	if name == "" {
-		name = columnName(target.Val)
-	}
 	str := pg_query.MakeStrNode(groupedSetName)
 	call := &pg_query.Node{Node: &pg_query.Node_List{List: &pg_query.List{Items: []*pg_query.Node{target.Val, {}}}}}
 	set := &pg_query.Node{Node: &pg_query.Node_RangeFunction{RangeFunction: &pg_query.RangeFunction{Lateral: true, Functions: []*pg_query.Node{call},
 		Alias: &pg_query.Alias{Aliasname: groupedSetName, Colnames: []*pg_query.Node{str}}}}}
 	column := &pg_query.Node{Node: &pg_query.Node_ColumnRef{ColumnRef: &pg_query.ColumnRef{Fields: []*pg_query.Node{str, str}, Location: target.Location}}}
 	targets := slices.Clone(s.TargetList)
-	targets[at] = &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: name, Val: column, Location: target.Location}}}
+	targets[at] = &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: TargetName(target), Val: column, Location: target.Location}}}
 	return &pg_query.SelectStmt{DistinctClause: s.DistinctClause, TargetList: targets, FromClause: append(slices.Clone(s.FromClause), set),
 		WhereClause: s.WhereClause, GroupClause: s.GroupClause, GroupDistinct: s.GroupDistinct, HavingClause: s.HavingClause,
 		WindowClause: s.WindowClause, SortClause: s.SortClause, LimitOffset: s.LimitOffset, LimitCount: s.LimitCount, LimitOption: s.LimitOption,
@@ -55,7 +51,7 @@ func namesTarget(n *pg_query.Node, at int, target *pg_query.ResTarget) bool {
 	if k := n.GetAConst(); k.GetIval() != nil {
 		return int(k.GetIval().Ival) == at+1
 	}
-	names := stringsOf(n.GetColumnRef().GetFields())
+	names := Names(n.GetColumnRef().GetFields())
 	return len(names) == 1 && target.Name != "" && names[0] == target.Name
 }
 
@@ -64,7 +60,7 @@ func (a *analyzer) returnsSet(c *pg_query.FuncCall) bool {
 	if c == nil || c.Over != nil {
 		return false
 	}
-	names := stringsOf(c.Funcname)
+	names := Names(c.Funcname)
 	path := a.path
 	if len(names) > 1 {
 		path = names[len(names)-2 : len(names)-1]

@@ -12,7 +12,7 @@ import (
 
 // aExpr analyzes everything the parser calls an A_Expr.
 func (a *analyzer) aExpr(x *pg_query.A_Expr) (expr, error) {
-	names := stringsOf(x.Name)
+	names := Names(x.Name)
 	switch x.Kind {
 	case pg_query.A_Expr_Kind_AEXPR_OP, pg_query.A_Expr_Kind_AEXPR_LIKE, pg_query.A_Expr_Kind_AEXPR_ILIKE, pg_query.A_Expr_Kind_AEXPR_SIMILAR:
 		return a.plainOperator(names, x)
@@ -78,7 +78,7 @@ func (a *analyzer) operator(names []string, left, right expr, at int32) (expr, e
 	}
 	resolved, returns, err := a.resolveGenerics(actual, declared, op.Result)
 	if err != nil {
-		return nil, atOffset(err, at)
+		return nil, AtOffset(err, at)
 	}
 	for i := range args {
 		if args[i], err = a.argument(args[i], resolved[i]); err != nil {
@@ -217,7 +217,7 @@ func (a *analyzer) anyArray(names []string, left, array expr, all bool, at int32
 	}
 	resolved, returns, err := a.resolveGenerics([]types.OID{lhs.info().oid, elem}, []types.OID{op.Left, op.Right}, op.Result)
 	if err != nil {
-		return nil, atOffset(err, at)
+		return nil, AtOffset(err, at)
 	}
 	if returns != types.Bool {
 		return nil, errorAt(at, pgwire.CodeWrongObjectType, "op ANY/ALL (array) requires operator to yield boolean")

@@ -39,7 +39,7 @@ func (a *analyzer) sublink(s *pg_query.SubLink) (expr, error) {
 		if s.SubLinkType == pg_query.SubLinkType_ALL_SUBLINK {
 			out.kind = subqueryAll
 		}
-		names := stringsOf(s.OperName)
+		names := Names(s.OperName)
 		if len(names) == 0 {
 			names = []string{"="}
 		}

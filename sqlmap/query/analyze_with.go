@@ -56,7 +56,7 @@ func (a *analyzer) cte(w *pg_query.WithClause, c *pg_query.CommonTableExpr, s *p
 
 // rename applies the column names of WITH name (columns…).
 func (c *cte) rename(def *pg_query.CommonTableExpr) error {
-	names := stringsOf(def.Aliascolnames)
+	names := Names(def.Aliascolnames)
 	if len(names) > len(c.columns) {
 		return errorAt(def.Location, pgwire.CodeInvalidColumnReference, "WITH query \"%s\" has %d columns available but %d columns specified",
 			c.name, len(c.columns), len(names))

@@ -160,19 +160,19 @@ func (a *analyzer) literal(x *constExpr, target types.OID) (expr, error) {
 	}
 	if a.names != nil && isRegType(base) {
 		v, err := types.ParseText(base, x.value.Bytes, &types.Style{Names: a.names})
-		return constantOf(target, v, x.at), atOffset(err, x.at)
+		return constantOf(target, v, x.at), AtOffset(err, x.at)
 	}
 	if a.dependsOnSession(base) {
 		if !isRegType(base) && a.element(base) == 0 && !a.isComposite(base) {
 			if err := types.CheckText(base, x.value.Bytes); err != nil {
-				return nil, atOffset(err, x.at) // wrong whatever the session
+				return nil, AtOffset(err, x.at) // wrong whatever the session
 			}
 		}
 		return &castExpr{typing: typing{oid: target, typmod: -1, at: x.at}, arg: x, method: castText}, nil
 	}
 	v, err := types.ParseText(base, x.value.Bytes, nil)
 	if err != nil {
-		return nil, atOffset(err, x.at)
+		return nil, AtOffset(err, x.at)
 	}
 	return &constExpr{leaf: leaf{typing{oid: target, typmod: -1, at: x.at}}, value: v}, nil
 }
@@ -182,11 +182,16 @@ func (a *analyzer) dependsOnSession(oid types.OID) bool {
 	if e := a.element(oid); e != 0 {
 		oid = e
 	}
+	return isOfSession(oid) || a.isComposite(oid)
+}
+
+// isOfSession is dependsOnSession of types that are neither arrays nor rows.
+func isOfSession(oid types.OID) bool {
 	switch oid {
 	case types.TimestampTZ, types.Timestamp, typeDate, typeTime, typeTimeTZ, types.Interval:
 		return true
 	}
-	return isRegType(oid) || a.isComposite(oid)
+	return isRegType(oid)
 }
 
 // isRegType reports the types whose values are OIDs shown as names.

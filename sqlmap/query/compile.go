@@ -110,6 +110,9 @@ func (x *execution) compileNode(e expr) (evaluator, error) {
 
 func (x *execution) column(e *columnExpr) evaluator {
 	rng, column := e.rng, e.column
+	if rows := x.rows; rows != nil {
+		return func(*frame) (types.Value, error) { return rows[rng].Column(column) }
+	}
 	if column == wholeRow {
 		shape := shapeOf(e.fields)
 		level := e.level

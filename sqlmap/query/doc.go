@@ -1,6 +1,7 @@
 // Package query runs read-only SELECTs of any shape over the relations of a
-// [schema.Catalog], with PostgreSQL's names, types, coercions and errors. The hot cache
-// statements never come here; it knows nothing of caches, sessions and the wire.
+// [schema.Catalog], with PostgreSQL's names, types, coercions and errors. For statements
+// that are no queries, the hot ones and writes, a [Compiler] makes their expressions by the
+// same rules. It knows nothing of caches, sessions and the wire.
 //
 // A statement passes through three stages, each in files of its own:
 //
@@ -26,5 +27,8 @@
 //	    be kept without copying.
 //	Q4  Every loop over rows takes steps from the budget, and everything kept takes
 //	    bytes: a statement ends with its result, 54000 or 57014.
-//	Q5  Errors are *pgwire.Error. While analyzing, Position is a 1-based byte offset.
+//	Q5  Errors are *pgwire.Error. While analyzing, Position is a 1-based byte offset;
+//	    whoever holds the text turns it into characters.
+//	Q6  An Expression that is a literal, a parameter or a column costs no allocation to
+//	    evaluate, and reads no other column of its Row. Others are compiled once a run.
 package query

@@ -7,8 +7,10 @@ import (
 
 // execution is one run of a statement. It belongs to one goroutine.
 type execution struct {
-	env      *schema.Env
-	params   []types.Value
+	env    *schema.Env
+	params []types.Value
+	// rows has the rows of expressions outside of a query, which have no frame.
+	rows     *[2]Row
 	budget   *budget
 	plans    map[*block]*blockPlan
 	programs map[*blockPlan]*program

@@ -1,10 +1,15 @@
 package query
 
-import pg_query "github.com/pganalyze/pg_query_go/v5"
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v5"
+)
 
-// columnName is the name PostgreSQL gives a column of a select list without AS.
-func columnName(n *pg_query.Node) string {
-	if name, _ := figureName(n); name != "" {
+// TargetName is the name PostgreSQL gives a column of a select list.
+func TargetName(t *pg_query.ResTarget) string {
+	if t.Name != "" {
+		return t.Name
+	}
+	if name, _ := figureName(t.Val); name != "" {
 		return name
 	}
 	return "?column?"
@@ -14,7 +19,7 @@ func columnName(n *pg_query.Node) string {
 func figureName(n *pg_query.Node) (name string, isStrong bool) {
 	switch e := n.GetNode().(type) {
 	case *pg_query.Node_ColumnRef:
-		names := stringsOf(e.ColumnRef.Fields)
+		names := Names(e.ColumnRef.Fields)
 		return lastName(names)
 	case *pg_query.Node_AIndirection:
 		var names []string
@@ -28,7 +33,7 @@ func figureName(n *pg_query.Node) (name string, isStrong bool) {
 		}
 		return figureName(e.AIndirection.Arg)
 	case *pg_query.Node_FuncCall:
-		return lastName(stringsOf(e.FuncCall.Funcname))
+		return lastName(Names(e.FuncCall.Funcname))
 	case *pg_query.Node_AExpr:
 		if e.AExpr.Kind == pg_query.A_Expr_Kind_AEXPR_NULLIF {
 			return "nullif", true
@@ -37,7 +42,7 @@ func figureName(n *pg_query.Node) (name string, isStrong bool) {
 		if name, strong := figureName(e.TypeCast.Arg); strong {
 			return name, true
 		}
-		name, _ := lastName(stringsOf(e.TypeCast.TypeName.GetNames()))
+		name, _ := lastName(Names(e.TypeCast.TypeName.GetNames()))
 		return name, false
 	case *pg_query.Node_CollateClause:
 		return figureName(e.CollateClause.Arg)

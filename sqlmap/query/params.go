@@ -32,15 +32,23 @@ func (p *params) reference(n int, at int32) (expr, error) {
 	if n < 1 || n > paramsMax || p.none {
 		return nil, errorAt(at, pgwire.CodeUndefinedParameter, "there is no parameter $%d", n)
 	}
-	for len(p.types) < n {
-		p.types, p.used = append(p.types, 0), append(p.used, false)
-	}
-	p.used[n-1] = true
+	p.learn(n, 0)
 	oid := p.types[n-1]
 	if oid == 0 {
 		oid = types.Unknown
 	}
 	return &paramExpr{leaf: leaf{typing{oid: oid, typmod: -1, at: at}}, number: n}, nil
+}
+
+// learn gives parameter n its type, unless it has one.
+func (p *params) learn(n int, oid types.OID) {
+	for len(p.types) < n {
+		p.types, p.used = append(p.types, 0), append(p.used, false)
+	}
+	p.used[n-1] = true
+	if p.types[n-1] == 0 {
+		p.types[n-1] = oid
+	}
 }
 
 // resolve gives a parameter that is still unknown the type of its context.
@@ -86,8 +94,8 @@ func unsupported(at int32, what string) *pgwire.Error {
 	return errorAt(at, pgwire.CodeFeatureNotSupported, "%s not supported", what)
 }
 
-// atOffset gives an error a position, unless it has one.
-func atOffset(err error, at int32) error {
+// AtOffset gives an error a position, unless it has one.
+func AtOffset(err error, at int32) error {
 	if e, ok := err.(*pgwire.Error); ok && e.Position == 0 && at >= 0 {
 		e.Position = int(at) + 1
 	}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"math"
 	"slices"
 
@@ -163,7 +164,7 @@ func operatorFilter(x *callExpr, r *rangeItem, rng, width int, isOuter func(expr
 		if !ok || pattern.value.IsNull {
 			return f, false
 		}
-		prefix := likePrefix(pattern.value.Bytes)
+		prefix, _, _ := LikePrefix(pattern.value.Bytes)
 		if len(prefix) == 0 {
 			return f, false
 		}
@@ -182,21 +183,24 @@ func operatorFilter(x *callExpr, r *rangeItem, rng, width int, isOuter func(expr
 	return f, false
 }
 
-// likePrefix is what every text that matches a pattern begins with.
-func likePrefix(pattern []byte) []byte {
-	var out []byte
+// LikePrefix cuts the literal beginning off a pattern. isPure reports that the pattern is
+// that prefix followed by one %, or by nothing (then isExact).
+func LikePrefix(pattern []byte) (prefix []byte, isPure, isExact bool) {
 	for i := 0; i < len(pattern); i++ {
 		switch pattern[i] {
-		case '%', '_':
-			return out
+		case '%':
+			return prefix, len(bytes.Trim(pattern[i:], "%")) == 0, false
+		case '_':
+			return prefix, false, false
 		case '\\':
-			if i++; i == len(pattern) {
-				return out
+			i++
+			if i == len(pattern) {
+				return prefix, false, false
 			}
 		}
-		out = append(out, pattern[i])
+		prefix = append(prefix, pattern[i])
 	}
-	return out
+	return prefix, true, true
 }
 
 // subqueryNode reads a subquery in FROM.

@@ -27,6 +27,23 @@ const (
 	placeFilter
 	placeValues
 	placeAggregate
+	placeUpdate
+	placeReturning
+	placeCall
+	placeExecute
+)
+
+// Place is where an expression outside of a query stands.
+type Place = place
+
+// The places of expressions outside of queries.
+const (
+	InSelect    = placeSelect
+	InValues    = placeValues
+	InUpdate    = placeUpdate
+	InReturning = placeReturning
+	InCall      = placeCall
+	InExecute   = placeExecute
 )
 
 // String is how messages name the place.
@@ -52,6 +69,14 @@ func (p place) String() string {
 		return "FILTER"
 	case placeValues:
 		return "VALUES"
+	case placeUpdate:
+		return "UPDATE"
+	case placeReturning:
+		return "RETURNING"
+	case placeCall:
+		return "CALL arguments"
+	case placeExecute:
+		return "EXECUTE parameters"
 	}
 	return "SELECT"
 }
@@ -109,7 +134,7 @@ func (s *scope) find(name string) (found *scopeColumn, n int) {
 
 // columnRef resolves a name as PostgreSQL does.
 func (a *analyzer) columnRef(r *pg_query.ColumnRef) (expr, error) {
-	names := stringsOf(r.Fields)
+	names := Names(r.Fields)
 	if names[len(names)-1] == "*" {
 		if len(names) == 1 {
 			return nil, errorAt(r.Location, pgwire.CodeSyntaxError, "invalid use of \"*\"")
@@ -376,7 +401,7 @@ func (a *analyzer) nearest(name, alias string) string {
 				continue
 			}
 			for _, c := range item.columns {
-				if d := distance(name, c.name); d < best {
+				if d := Distance(name, c.name); d < best {
 					best, hint = d, fmt.Sprintf("Perhaps you meant to reference the column \"%s.%s\".", item.alias, c.name)
 				}
 			}
@@ -385,8 +410,8 @@ func (a *analyzer) nearest(name, alias string) string {
 	return hint
 }
 
-// distance is Levenshtein's, for hints; names beyond PostgreSQL's length are far from all.
-func distance(a, b string) int {
+// Distance is Levenshtein's, for hints; names beyond PostgreSQL's length are far from all.
+func Distance(a, b string) int {
 	const nameBytesMax = 64
 	if len(a) > nameBytesMax || len(b) > nameBytesMax {
 		return nameBytesMax

@@ -48,9 +48,25 @@ type Column struct {
 	Typmod int32
 }
 
+// describe is a column as the wire has it.
+func (a *analyzer) describe(c schema.Column) Column {
+	column := Column{Name: c.Name, Type: a.base(c.Type), Size: -1, Typmod: c.Typmod}
+	if t := a.catalog.Type(c.Type); t != nil {
+		column.Size = t.Size
+		if t.Kind == 'd' && column.Typmod < 0 {
+			column.Typmod = t.BaseTypmod
+		}
+	}
+	return column
+}
+
+func newAnalyzer(o Options) analyzer {
+	return analyzer{catalog: o.Catalog, path: o.SearchPath, names: o.Names, params: newParams(o.ParamOIDs, o.NoParams), parse: o.Parse}
+}
+
 // Prepare analyzes and plans a SELECT.
 func Prepare(o Options, s *pg_query.SelectStmt) (*Statement, error) {
-	a := &analyzer{catalog: o.Catalog, path: o.SearchPath, names: o.Names, params: newParams(o.ParamOIDs, o.NoParams), parse: o.Parse}
+	a := newAnalyzer(o)
 	b, err := a.selectStatement(s, false)
 	if err != nil {
 		return nil, err
@@ -60,14 +76,7 @@ func Prepare(o Options, s *pg_query.SelectStmt) (*Statement, error) {
 		return nil, err
 	}
 	for _, c := range b.columns() {
-		column := Column{Name: c.Name, Type: a.base(c.Type), Size: -1, Typmod: c.Typmod}
-		if t := o.Catalog.Type(c.Type); t != nil {
-			column.Size = t.Size
-			if t.Kind == 'd' && column.Typmod < 0 {
-				column.Typmod = t.BaseTypmod
-			}
-		}
-		out.Columns = append(out.Columns, column)
+		out.Columns = append(out.Columns, a.describe(c))
 	}
 	p := &planner{plans: make(map[*block]*blockPlan)}
 	out.root = p.block(b)

@@ -146,7 +146,7 @@ func (a *analyzer) resolveType(n *pg_query.TypeName) (types.OID, int32, error) {
 	if n.Setof || n.PctType {
 		return 0, 0, unsupported(n.Location, "this type is")
 	}
-	names := stringsOf(n.Names)
+	names := Names(n.Names)
 	t := a.findType(names)
 	if t == nil {
 		return 0, 0, errorAt(n.Location, pgwire.CodeUndefinedObject, "type \"%s\" does not exist", strings.Join(names, "."))
@@ -257,8 +257,8 @@ func lengthTypeName(oid types.OID) string {
 	return "varchar"
 }
 
-// stringsOf are the strings of a list of name nodes; "*" for a star.
-func stringsOf(list []*pg_query.Node) []string {
+// Names are the strings of a list of name nodes; "*" for a star.
+func Names(list []*pg_query.Node) []string {
 	out := make([]string, 0, len(list))
 	for _, n := range list {
 		if n.GetAStar() != nil {
