@@ -120,7 +120,7 @@ func New(cfg Config) (*Handler, error) {
 	h := &Handler{config: cfg, limits: limits, cache: cfg.Cache}
 	h.slow.threshold = cfg.SlowLog
 	h.plans = newPlanCache(limits)
-	if h.catalog, err = newCatalog(); err != nil {
+	if h.catalog, err = sharedCatalog(); err != nil {
 		return nil, err
 	}
 	h.listeners = newListeners(cfg.Cache)

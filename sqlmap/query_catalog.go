@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"pgcache/sqlmap/catalog"
 	"pgcache/sqlmap/library"
@@ -35,6 +36,10 @@ var ownRelations = []struct {
 var serverFunctions = []string{
 	"version", "pg_postmaster_start_time", "pg_advisory_unlock_all", "set_config", "pg_notify", "pg_cancel_backend", "pg_terminate_backend",
 }
+
+// sharedCatalog is the catalog of all Handlers: it depends on the program only, and its
+// indexes take a while to make.
+var sharedCatalog = sync.OnceValues(newCatalog)
 
 func newCatalog() (*catalog.Catalog, error) {
 	config := catalog.Config{Library: library.All(), Roles: rolesOf, Callers: callers(), Rows: map[string]catalog.Rows{
