@@ -344,7 +344,7 @@ func (p *blockCommit) prepareMember(m *blockMember, w *writer) error {
 		case Remove:
 			return p.prepareRemove(m, old)
 		}
-		made, needOld, err := c.compose(w.scratch[:0], limitsOf(m.gen), old, &w.draft)
+		made, needOld, err := c.compose(w.scratch[:0], limitsOf(m.gen), old, &w.draft, c.clock.ms())
 		if err != nil {
 			return err
 		}

@@ -162,33 +162,6 @@ func (c *Cache) addAlone(namespace NamespaceID, n int64) {
 	}
 }
 
-// slotAdded and slotRemoved keep the sums over slots. REQUIRES: the shard's lock held.
-func (c *Cache) slotAdded(e entry, flags slotFlags) { c.countSlot(e, flags, 1) }
-
-func (c *Cache) slotRemoved(e entry, flags slotFlags) {
-	c.countSlot(e, flags, -1)
-	c.release(overheadBytes(e))
-}
-
-func (c *Cache) countSlot(e entry, flags slotFlags, sign int64) {
-	size := slotBytes(e)
-	header := e.header()
-	if flags&slotDirty != 0 {
-		c.dirty.Add(sign * size)
-	}
-	gen := c.generation(header.namespace)
-	if gen != nil {
-		gen.l1Bytes.Add(sign * size)
-	}
-	if header.tombstone {
-		return
-	}
-	c.counters.l1Entries.Add(sign)
-	if flags&slotAlone != 0 && gen != nil {
-		gen.alone.Add(sign)
-	}
-}
-
 // tierError counts and marks a failure of the tier; contexts that ended are not one.
 func (c *Cache) tierError(operation string, err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {

@@ -43,7 +43,10 @@ func newClock(wall func() time.Time, elapsed func() time.Duration) *Clock {
 	return c
 }
 
-func (c *Clock) ms() int64 { return c.startMs.Load() + c.elapsed().Milliseconds() }
+func (c *Clock) ms() int64 { return c.msOf(c.elapsed()) }
+
+// msOf is the time at which elapsed was what it was.
+func (c *Clock) msOf(elapsed time.Duration) int64 { return c.startMs.Load() + elapsed.Milliseconds() }
 
 // note lets coarseMs answer with the time there is now. Who begins to call it goes on.
 func (c *Clock) note() {

@@ -35,8 +35,9 @@ type composed struct {
 }
 
 // compose checks a draft against the limits, those of its namespace and the old entry
-// (nil: none) and encodes it into scratch. needOld reports that the old value must be loaded first.
-func (c *Cache) compose(scratch []byte, limits NamespaceLimits, old *Hit, d *Draft) (result composed, needOld bool, err error) {
+// (nil: none) and encodes it, as written at nowMs, into scratch. needOld reports that the
+// old value must be loaded first.
+func (c *Cache) compose(scratch []byte, limits NamespaceLimits, old *Hit, d *Draft, nowMs int64) (result composed, needOld bool, err error) {
 	value := d.Value
 	if d.KeepValue && old != nil {
 		if !old.HasValue() {
@@ -52,7 +53,7 @@ func (c *Cache) compose(scratch []byte, limits NamespaceLimits, old *Hit, d *Dra
 	}
 	in := AttrsInput{
 		Priority: d.Priority, Admission: d.Admission, JitterPct: d.JitterPct,
-		CreatedMs: c.clock.ms(),
+		CreatedMs: nowMs,
 		IdleMs:    d.IdleTTL.Milliseconds(), StaleMs: d.StaleTTL.Milliseconds(),
 		Tags: unique(d.Tags), Dependencies: unique(d.Dependencies), Metadata: d.Metadata,
 		HasVersion: d.HasVersion, Version: d.Version,

@@ -47,6 +47,23 @@ func (s *shard) lookup(hash uint64) uint32 {
 	return 0
 }
 
+// holder is lookup for the hash of an entry that has it: where the entry's key is held
+// already, no hash is computed. REQUIRES: s.mu held.
+func (s *shard) holder(hash uint64, like entry) uint32 {
+	tag, namespace, key := tagOf(hash), like.header().namespace, like.key()
+	for number := *s.index.bucket(tag); number != 0; {
+		sl := s.slot(number)
+		if sl.tag == tag {
+			e := entry(s.arena.Data(sl.ref))
+			if e.header().namespace == namespace && string(e.key()) == string(key) || s.hashOf(number) == hash {
+				return number
+			}
+		}
+		number = sl.next
+	}
+	return 0
+}
+
 // hashOf is the hash of the key in a slot.
 func (s *shard) hashOf(number uint32) uint64 {
 	e := s.entryOf(number)

@@ -35,6 +35,8 @@ type shard struct {
 	// historyBytes is the part of cache.used that is the policy's history.
 	historyBytes int64
 	quotaHand    uint32 // where evictOf goes on
+	// recent is the generation that was counted last, which is often the next one.
+	recent *generation
 	// changes counts, for each stripe of keys, the writes, deletes and removals by the
 	// tier: what was read of a key before a change must not be acted on after it (I3).
 	changes  [stripesPerShard]uint32
@@ -127,7 +129,7 @@ func (s *shard) find(hash uint64, namespace NamespaceID, key []byte) (uint32, en
 // and returns its slot. The policy is not told: dirty slots are not queued.
 // REQUIRES: s.mu held.
 func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
-	if old := s.lookup(hash); old != 0 {
+	if old := s.holder(hash, entry(s.arena.Data(ref))); old != 0 {
 		flags |= s.slot(old).flags & slotQueued
 		if s.slot(old).flags&slotTransient == 0 {
 			s.policy.Remember(tagOf(hash))
@@ -155,7 +157,7 @@ func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
 		s.slot(number).labels = chain
 	}
 	s.entries.Add(1)
-	s.cache.slotAdded(e, flags)
+	s.countSlot(e, flags, 1)
 	return number
 }
 
@@ -168,11 +170,36 @@ func (s *shard) remove(number uint32) {
 	s.labels.removeChain(sl.labels)
 	s.indexRemove(number)
 	s.entries.Add(-1)
-	s.cache.slotRemoved(e, sl.flags)
+	s.countSlot(e, sl.flags, -1)
+	s.cache.release(overheadBytes(e))
 	ref := sl.ref
 	*sl = slot{labels: s.free}
 	s.free = number
 	s.drop(ref)
+}
+
+// countSlot keeps the sums over slots. REQUIRES: s.mu held.
+func (s *shard) countSlot(e entry, flags slotFlags, sign int64) {
+	size := slotBytes(e)
+	header := e.header()
+	if flags&slotDirty != 0 {
+		s.cache.dirty.Add(sign * size)
+	}
+	// What recent says of a generation that has ended since does not matter any more.
+	if s.recent == nil || s.recent.id != header.namespace {
+		s.recent = s.cache.generation(header.namespace)
+	}
+	gen := s.recent
+	if gen != nil {
+		gen.l1Bytes.Add(sign * size)
+	}
+	if header.tombstone {
+		return
+	}
+	s.cache.counters.l1Entries.Add(sign)
+	if flags&slotAlone != 0 && gen != nil {
+		gen.alone.Add(sign)
+	}
 }
 
 // queue makes a clean slot evictable and lets it expire, unqueue the contrary.

@@ -53,12 +53,17 @@ func (c *Cache) change(ctx context.Context, k Key, opts UpdateOptions, fn Update
 	}()
 	w.needValue = opts.NeedValue
 	watch := c.startWatch()
+	w.nowMs = 0
+	if !wantDraft {
+		w.nowMs = c.clock.msOf(watch.start)
+	}
 	for {
 		if c.closed.Load() {
 			return Result{}, ErrClosed
 		}
 		result, err := c.changeOnce(ctx, k, opts.Out, fn, wantDraft, w)
 		w.old.Release()
+		w.nowMs = 0
 		if err != errChanged {
 			c.countRefusal(err)
 			c.emitChange(k, w.verdict, err)
@@ -72,10 +77,12 @@ func (c *Cache) change(ctx context.Context, k Key, opts UpdateOptions, fn Update
 }
 
 func (c *Cache) countRefusal(err error) {
+	if err == nil {
+		return
+	}
 	var version *VersionError
 	var lease *LeaseError
 	switch {
-	case err == nil:
 	case errors.As(err, &version):
 		c.counters.versionMismatches.Add(1)
 	case errors.As(err, &lease):
@@ -101,6 +108,7 @@ type writer struct {
 	draft     Draft
 	needValue bool
 	verdict   Verdict // of the last round
+	nowMs     int64   // the time, if it has just been asked; else 0
 }
 
 func newWriter() any { return &writer{scratch: make([]byte, 0, 256)} }
@@ -145,7 +153,10 @@ func (c *Cache) changeOnce(ctx context.Context, k Key, out *Hit, fn UpdateFunc, 
 		}
 		return result, c.removeKey(ctx, gen, k.Name, was, out, w)
 	}
-	made, needOld, err := c.compose(w.scratch[:0], limitsOf(gen), old, &w.draft)
+	if w.nowMs == 0 {
+		w.nowMs = c.clock.ms()
+	}
+	made, needOld, err := c.compose(w.scratch[:0], limitsOf(gen), old, &w.draft, w.nowMs)
 	if needOld {
 		w.needValue = true
 		return Result{}, errChanged
@@ -195,6 +206,7 @@ func (c *Cache) before(ctx context.Context, gen *generation, key []byte, w *writ
 		was.mayKnow = true // even if not yet: a flush does not disturb the mark
 		return was, nil
 	}
+	w.nowMs = 0 // a disk takes its time
 	live, covered, err := c.read(ctx, gen, key, w.needValue, &Record{}, &w.old)
 	was.isLive, was.mayKnow, was.hidden = live, live || covered, covered
 	return was, err
@@ -388,8 +400,7 @@ func (s *shard) noMemory(err error) error {
 // write publishes a new entry or tombstone, which has its sequence, and hands it to the
 // flusher or the eviction policy. REQUIRES: s.mu held.
 func (s *shard) write(hash uint64, ref arena.Ref, e entry, flags slotFlags) uint32 {
-	header := e.header()
-	header.lastAccessMs.Store(s.cache.clock.ms())
+	e.header().lastAccessMs.Store(s.cache.writtenMs(e))
 	s.changes[stripeOf(hash)]++
 	s.revokeLease(hash) // answered, or overtaken
 	number := s.publish(hash, ref, flags)
@@ -399,6 +410,18 @@ func (s *shard) write(hash uint64, ref arena.Ref, e entry, flags slotFlags) uint
 		s.queue(number)
 	}
 	return number
+}
+
+// writtenMs is when an entry that is about to be published was last accessed: now, to the
+// moment if it can expire.
+func (c *Cache) writtenMs(e entry) int64 {
+	switch {
+	case e.header().tombstone:
+		return c.clock.coarseMs()
+	case e.attrs().Expires():
+		return c.clock.ms()
+	}
+	return max(e.attrs().CreatedMs(), c.clock.coarseMs())
 }
 
 // removeKey deletes an entry, live or hidden, if nothing happened to the key since was, and waits until
