@@ -28,7 +28,7 @@ type flusher struct {
 	work  chan struct{} // buffered 1: there is something in queue
 
 	mu    sync.Mutex
-	queue []dirtyKey
+	queue dirtyQueue
 	busy  bool
 	// What was ever queued, what of it was taken and is done with, and how often that failed.
 	queued, done, failures int64
@@ -39,6 +39,42 @@ type dirtyKey struct {
 	shard *shard
 	hash  uint64
 }
+
+// dirtyQueue is first in, first out, and grows by a chunk at a time: who puts something in
+// holds a shard's lock and must not wait until a million others are copied.
+type dirtyQueue struct{ chunks [][]dirtyKey }
+
+const dirtyChunkLen = 4 * flushKeysMax
+
+func (q *dirtyQueue) push(key dirtyKey) {
+	last := len(q.chunks) - 1
+	if last < 0 || len(q.chunks[last]) == dirtyChunkLen {
+		q.chunks = append(q.chunks, make([]dirtyKey, 0, dirtyChunkLen))
+		last++
+	}
+	q.chunks[last] = append(q.chunks[last], key)
+}
+
+// pop takes out the first keys, at most n.
+func (q *dirtyQueue) pop(n int) []dirtyKey {
+	if q.isEmpty() {
+		return nil
+	}
+	first := q.chunks[0]
+	n = min(n, len(first))
+	keys := append([]dirtyKey(nil), first[:n]...)
+	switch {
+	case n < len(first):
+		q.chunks[0] = first[:copy(first, first[n:])] // there is room for more in it then
+	case len(q.chunks) == 1:
+		q.chunks = nil
+	default:
+		q.chunks = q.chunks[1:]
+	}
+	return keys
+}
+
+func (q *dirtyQueue) isEmpty() bool { return len(q.chunks) == 0 }
 
 // flushing is one entry on its way to the tier, pinned.
 type flushing struct {
@@ -61,7 +97,7 @@ func (s *shard) enqueue(number uint32) {
 	hash := s.hashOf(number)
 	f := s.cache.flushers[s.number%len(s.cache.flushers)]
 	f.mu.Lock()
-	f.queue = append(f.queue, dirtyKey{s, hash})
+	f.queue.push(dirtyKey{s, hash})
 	f.queued++
 	f.mu.Unlock()
 	select {
@@ -123,13 +159,8 @@ func (f *flusher) run(ctx context.Context) {
 func (f *flusher) take() []dirtyKey {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := min(len(f.queue), flushKeysMax)
-	batch := append([]dirtyKey(nil), f.queue[:n]...)
-	f.queue = f.queue[n:]
-	if len(f.queue) == 0 {
-		f.queue = nil
-	}
-	f.busy = n > 0
+	batch := f.queue.pop(flushKeysMax)
+	f.busy = len(batch) > 0
 	return batch
 }
 
@@ -154,7 +185,7 @@ func (f *flusher) progressed() (queued, done, failures int64) {
 func (f *flusher) isIdle() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.queue) == 0 && !f.busy
+	return f.queue.isEmpty() && !f.busy
 }
 
 // flush writes keys to the tier in as many commits as their bytes need. On error the rest

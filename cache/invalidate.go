@@ -11,7 +11,7 @@ import (
 
 // Bounds of one step of an invalidation.
 const (
-	invalidateSlotsPerLock = 64
+	invalidateSlotsPerLock = 32
 	invalidateOpsPerWrite  = 256
 )
 
@@ -264,7 +264,8 @@ func (in *invalidation) sweepL1(ctx context.Context) error {
 
 func (in *invalidation) slotsWithLabels(s *shard, slots []covered) []covered {
 	for _, label := range in.fence.labels {
-		s.visitLabel(labelHash(s.cache.seed, label.Namespace, label.Kind, []byte(label.Text)), func(number uint32) {
+		hash := labelHash(s.cache.seed, label.Namespace, label.Kind, []byte(label.Text))
+		s.visitLabel(hash, func() { slots = slices.Grow(slots, looksPerLock) }, func(number uint32) {
 			slots = in.appendCovered(s, slots, number)
 		})
 	}
@@ -274,6 +275,7 @@ func (in *invalidation) slotsWithLabels(s *shard, slots []covered) []covered {
 // slotsWithPrefix looks at every slot of the shard, looksPerLock at a time.
 func (in *invalidation) slotsWithPrefix(s *shard, slots []covered) []covered {
 	for start, total := 1, 2; start < total; start += looksPerLock {
+		slots = slices.Grow(slots, looksPerLock)
 		s.mu.RLock()
 		total = int(s.given)
 		for number := start; number < min(start+looksPerLock, total); number++ {

@@ -16,7 +16,7 @@ const (
 	// makeUpPeriods is in how many periods failed invalidations are tried again.
 	makeUpPeriods = 10
 	// reapSlotsPerLock bounds how long a shard's lock is held: some tens of microseconds.
-	reapSlotsPerLock = 64
+	reapSlotsPerLock = 32
 )
 
 type reaper struct {

@@ -42,6 +42,13 @@ func (l *keyList) add(place int, key []byte) error {
 	return nil
 }
 
+// grow makes room for what is found under one lock, so that it is not copied there.
+func (l *keyList) grow() {
+	const bytesPerKey = 32 // or so
+	l.items = slices.Grow(l.items, looksPerLock)
+	l.text = slices.Grow(l.text, looksPerLock*bytesPerKey)
+}
+
 // sortKeys puts the collected keys into the scan's order, each once.
 func (s *Scan) sortKeys() {
 	l := &s.keys
@@ -110,6 +117,7 @@ func (s *Scan) collectShard(ctx context.Context, shard *shard, flags slotFlags, 
 			return err
 		}
 		var err error
+		s.keys.grow()
 		shard.mu.RLock()
 		total = int(shard.given)
 		for number := start; number < min(start+looksPerLock, total) && err == nil; number++ {
@@ -204,7 +212,7 @@ func (s *Scan) labelNamespaces() []NamespaceID {
 
 func (s *Scan) collectLabel(shard *shard, namespace NamespaceID, text string, nowMs int64) error {
 	var err error
-	shard.visitLabel(labelHash(s.cache.seed, namespace, s.r.Kind, []byte(text)), func(number uint32) {
+	shard.visitLabel(labelHash(s.cache.seed, namespace, s.r.Kind, []byte(text)), s.keys.grow, func(number uint32) {
 		if e := shard.entryOf(number); err == nil && e.attrs().HasLabel(s.r.Kind, text) {
 			err = s.collect(e, nowMs, nil)
 		}

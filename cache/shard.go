@@ -257,8 +257,8 @@ func (s *shard) unpin(chunk *arena.Chunk, ref arena.Ref) {
 // Steps of an evacuation, each under a lock of its own, that one operation makes when
 // memory is wasted, and when more of it is than there should be.
 const (
-	tidySteps     = 2
-	tidyStepsMost = 16
+	tidySteps     = 4
+	tidyStepsMost = 32
 )
 
 // leave unlocks the shard at the end of what may have freed memory, and then does what
@@ -300,13 +300,15 @@ func (s *shard) compact() bool {
 }
 
 // looksPerLock bounds how many slots are looked at under one lock: some tens of microseconds.
-const looksPerLock = 256
+const looksPerLock = 128
 
-// visitLabel calls yield, with the lock held, with each slot under the hash of a label. Of
-// an entry that is replaced meanwhile it finds the old one, the new one or both.
-func (s *shard) visitLabel(hash uint64, yield func(slot uint32)) {
+// visitLabel calls yield, with the lock held, with each slot under the hash of a label, and
+// prepare, without it, before each looksPerLock of them. Of an entry that is replaced meanwhile it
+// finds the old one, the new one or both.
+func (s *shard) visitLabel(hash uint64, prepare func(), yield func(slot uint32)) {
 	walk := labelWalk{hash: hash}
 	for isMore := true; isMore; {
+		prepare()
 		s.mu.Lock() // the walk leaves bookmarks
 		isMore = s.labels.visit(&walk, looksPerLock, yield)
 		s.mu.Unlock()
