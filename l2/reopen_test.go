@@ -27,6 +27,10 @@ func openTier(t *testing.T, cfg Config) *Tier {
 	return tier
 }
 
+// isProbe reports an operation on the file that says whether the disk works: a fault that
+// includes it lasts until the test ends it, without attempts to open the store again.
+func isProbe(op errorfs.Op) bool { return vfs.Default.PathBase(op.Path) == probeName }
+
 // store is the store that a tier has now.
 func (t *Tier) store() *Store { return t.current.Load() }
 
@@ -35,7 +39,7 @@ func (t *Tier) store() *Store { return t.current.Load() }
 // before as after a crash, and writes become durable.
 func TestReopen(t *testing.T) {
 	matches := func(kind func(errorfs.Op) bool, match func(path string) bool) func(errorfs.Op) bool {
-		return func(op errorfs.Op) bool { return kind(op) && match(op.Path) }
+		return func(op errorfs.Op) bool { return kind(op) && match(op.Path) || isProbe(op) }
 	}
 	isWrite := func(op errorfs.Op) bool { return op.Kind == errorfs.OpFileWrite }
 	manifest := func(path string) bool { return isManifest(vfs.Default.PathBase(path)) }
@@ -45,7 +49,7 @@ func TestReopen(t *testing.T) {
 		"write":                        {err: syscall.EIO, match: matches(isWrite, isLog)},
 		"manifest":                     {err: syscall.EIO, match: matches(isWrite, manifest)},
 		"manifest sync of a full disk": {err: syscall.ENOSPC, match: matches(isSync, manifest)},
-		"inside":                       {err: syscall.EIO, match: func(errorfs.Op) bool { return false }},
+		"inside":                       {err: syscall.EIO, match: isProbe},
 		"everything":                   {err: syscall.EIO, match: func(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsWrite }},
 	}
 	if os.Getenv(faultEnv) == "" {
@@ -357,7 +361,7 @@ func TestReopenWhileServing(t *testing.T) {
 		inChild(t, t.Name(), "while serving")
 		return
 	}
-	fault := &switchable{err: syscall.EIO, match: func(op errorfs.Op) bool { return isSync(op) && isLog(op.Path) }}
+	fault := &switchable{err: syscall.EIO, match: func(op errorfs.Op) bool { return isSync(op) && isLog(op.Path) || isProbe(op) }}
 	cfg := fileConfig(errorfs.Wrap(vfs.NewMem(), fault))
 	cfg.TickInterval, cfg.MemTableBytes = time.Millisecond, memTableBytesFloor
 	tier := openTier(t, cfg)
