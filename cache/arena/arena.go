@@ -99,13 +99,14 @@ func (a *Arena) Prepare(n int) (Pages, error) {
 	if Size(n) <= a.dedicated {
 		return nil, nil
 	}
-	return a.pool.pages(Size(n), true)
+	return a.pool.large(Size(n))
 }
 
 // Discard gives back what Prepare got. It needs no lock.
 func (a *Arena) Discard(p Pages) {
 	if p != nil {
-		a.pool.unmap(p)
+		a.pool.put(p)
+		a.pool.Trim()
 	}
 }
 

@@ -3,13 +3,16 @@ package arena
 import (
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 )
 
-// Pool obtains memory from the system for the arenas of a cache and keeps a few free
-// segments for reuse. Safe for concurrent use.
+// Pool obtains memory from the system for the arenas of a cache and keeps some of what is
+// free for reuse, since the system clears what it hands out, page by page: segments, and the
+// memory of large chunks, which are often replaced by others of their size. Safe for
+// concurrent use.
 type Pool struct {
 	segmentBytes int
 	freeMax      int
@@ -18,7 +21,9 @@ type Pool struct {
 
 	mu struct {
 		sync.Mutex
-		free   [][]byte
+		free   [][]byte // segments
+		spare  [][]byte // memory of large chunks, the oldest first
+		kept   int      // bytes of free and spare
 		doomed [][]byte // to be given back to the system
 	}
 	doomed atomic.Int32 // len(mu.doomed)
@@ -53,8 +58,8 @@ func Heap() Source {
 	}
 }
 
-// NewPool returns a pool of segments of segmentBytes (a power of two, at least a page)
-// that keeps up to freeMax of them when they are empty.
+// NewPool returns a pool of segments of segmentBytes (a power of two, at least a page) that
+// keeps, of what is free, as much as freeMax segments.
 func NewPool(segmentBytes, freeMax int, source Source) *Pool {
 	return &Pool{segmentBytes: segmentBytes, freeMax: freeMax, source: source}
 }
@@ -67,11 +72,41 @@ func (p *Pool) segment() ([]byte, error) {
 	if n := len(p.mu.free); n > 0 {
 		data := p.mu.free[n-1]
 		p.mu.free = p.mu.free[:n-1]
+		p.mu.kept -= len(data)
 		p.mu.Unlock()
 		return data, nil
 	}
 	p.mu.Unlock()
 	return p.pages(p.segmentBytes, false)
+}
+
+// spareLenMax bounds how long a search for a spare takes; spareExcessShare, what part of it
+// may be more than asked for: no more than rounding to pages costs a chunk that is just large.
+const (
+	spareLenMax      = 64
+	spareExcessShare = 16
+)
+
+// large is memory for size bytes, which are about to be written as a whole.
+func (p *Pool) large(size int) ([]byte, error) {
+	p.mu.Lock()
+	for i := len(p.mu.spare) - 1; i >= 0; i-- {
+		if data := p.mu.spare[i]; len(data) >= size && len(data)-size <= size/spareExcessShare {
+			p.removeSpare(i)
+			p.mu.Unlock()
+			return data, nil
+		}
+	}
+	p.mu.Unlock()
+	return p.pages(size, true)
+}
+
+// removeSpare REQUIRES: p.mu held.
+func (p *Pool) removeSpare(i int) []byte {
+	data := p.mu.spare[i]
+	p.mu.spare = slices.Delete(p.mu.spare, i, i+1)
+	p.mu.kept -= len(data)
+	return data
 }
 
 // pages maps memory for size bytes, rounded up to whole pages; see Source.Map for isWhole.
@@ -91,10 +126,30 @@ func (p *Pool) pages(size int, isWhole bool) ([]byte, error) {
 func (p *Pool) put(data []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(data) == p.segmentBytes && len(p.mu.free) < p.freeMax {
-		p.mu.free = append(p.mu.free, data)
+	isSegment := len(data) == p.segmentBytes
+	switch most := p.freeMax * p.segmentBytes; {
+	case len(data) > most || isSegment && len(p.mu.free) == p.freeMax:
+		p.doom(data)
 		return
+	default:
+		for len(p.mu.spare) > 0 && (p.mu.kept+len(data) > most || len(p.mu.spare) == spareLenMax) {
+			p.doom(p.removeSpare(0))
+		}
+		if p.mu.kept+len(data) > most {
+			p.doom(data) // all are segments
+			return
+		}
 	}
+	p.mu.kept += len(data)
+	if isSegment {
+		p.mu.free = append(p.mu.free, data)
+	} else {
+		p.mu.spare = append(p.mu.spare, data)
+	}
+}
+
+// doom REQUIRES: p.mu held.
+func (p *Pool) doom(data []byte) {
 	p.mu.doomed = append(p.mu.doomed, data)
 	p.doomed.Store(int32(len(p.mu.doomed)))
 }
@@ -126,8 +181,8 @@ func (p *Pool) unmap(data []byte) {
 // Close returns the free segments to the system.
 func (p *Pool) Close() {
 	p.mu.Lock()
-	free := p.mu.free
-	p.mu.free = nil
+	free := append(p.mu.free, p.mu.spare...)
+	p.mu.free, p.mu.spare, p.mu.kept = nil, nil, 0
 	p.freeMax = 0
 	p.mu.Unlock()
 	for _, data := range free {
