@@ -58,7 +58,7 @@ func (c *conn) authenticatePassword(accounts *Accounts, user string) error {
 	}
 	answer, err := c.askSASL(authSASL, []byte(mechanisms+"\x00"))
 	if err != nil {
-		return err
+		return c.scramError(err, accounts, user)
 	}
 	mechanism, message, err := decodeSASLInitial(answer)
 	if err != nil {
@@ -69,7 +69,7 @@ func (c *conn) authenticatePassword(accounts *Accounts, user string) error {
 		return c.scramError(err, accounts, user)
 	}
 	if answer, err = c.askSASL(authSASLContinue, out); err != nil {
-		return err
+		return c.scramError(err, accounts, user)
 	}
 	if out, err = x.Final(answer); err != nil {
 		return c.scramError(err, accounts, user)
@@ -96,15 +96,22 @@ func (c *conn) scramError(err error, accounts *Accounts, user string) error {
 	var broken *scram.MessageError
 	var e *Error
 	switch {
+	case errors.As(err, &e):
+		return e
 	case errors.As(err, &broken):
-		e = fatalf(CodeProtocolViolation, "invalid SCRAM message")
-		e.Detail = broken.Text
+		e = fatalf(CodeProtocolViolation, "%s", broken.Message)
+		e.Detail = broken.Detail
 	case errors.Is(err, scram.ErrUnsupported):
 		e = fatalf(CodeFeatureNotSupported, "%s", err)
+	case errors.Is(err, scram.ErrNegotiation):
+		e = fatalf(CodeInvalidAuthorization, "SCRAM channel binding negotiation error")
+		e.Detail = "The client supports SCRAM channel binding but thinks the server does not. However, this server does support channel binding."
 	case errors.Is(err, scram.ErrBinding):
 		e = fatalf(CodeInvalidAuthorization, "SCRAM channel binding check failed")
 		e.Cause = err
-	default:
+	case !errors.Is(err, scram.ErrWrongPassword) && err != errBadLength: // of the transport
+		return err
+	default: // a message of an impossible length is no password either, as in PostgreSQL
 		e = fatalf(CodeInvalidPassword, "password authentication failed for user \"%s\"", user)
 		e.Cause = err
 		switch account := accounts.find(user); {

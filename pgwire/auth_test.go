@@ -382,7 +382,7 @@ func TestTLSNegotiation(t *testing.T) {
 	if _, err := io.ReadFull(stuffed, answer); err != nil || answer[0] != 'S' {
 		t.Errorf("%q, %v", answer, err)
 	}
-	s := newTestClient(t, stuffed)
+	s := newTestClient(t, tls.Client(stuffed, client))
 	s.want(s.answer(), "E(FATAL 08P01) EOF")
 
 	// A cancel request may come inside TLS too, and is never answered.
@@ -402,8 +402,8 @@ func TestBrokenLogins(t *testing.T) {
 		want string
 	}{
 		"a query":          {[]byte("Q\x00\x00\x00\x0dSELECT 1\x00"), "E(FATAL 08P01) EOF"},
-		"too long":         {[]byte("p\x3f\xff\xff\xff"), "EOF"},
-		"too short":        {[]byte("p\x00\x00\x00\x03"), "EOF"},
+		"too long":         {[]byte("p\x3f\xff\xff\xff"), "E(FATAL 28P01) EOF"},
+		"too short":        {[]byte("p\x00\x00\x00\x03"), "E(FATAL 28P01) EOF"},
 		"no mechanism":     {[]byte("p\x00\x00\x00\x04"), "E(FATAL 08P01) EOF"},
 		"other mechanism":  {[]byte("p\x00\x00\x00\x11PLAIN\x00\x00\x00\x00\x03n,,"), "E(FATAL 08P01) EOF"},
 		"length of a lie":  {[]byte("p\x00\x00\x00\x19SCRAM-SHA-256\x00\x00\x00\xff\xffn,,"), "E(FATAL 08P01) EOF"},

@@ -361,7 +361,9 @@ func (c *conn) dispatch(message frame, tooLong bool) (err error) {
 }
 
 func (c *conn) messageTooLong() *Error {
-	return Errorf(CodeProgramLimitExceeded, "message exceeds the limit of %d bytes", c.server.limits.MessageBytes)
+	e := Errorf(CodeProgramLimitExceeded, "message exceeds the limit of %d bytes", c.server.limits.MessageBytes)
+	e.Hint = "Send less at a time, or raise max_message_bytes."
+	return e
 }
 
 // failOrEnd is fail, and returns what ends the connection if the statement met that.

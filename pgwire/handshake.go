@@ -121,6 +121,7 @@ func (c *conn) firstPacket() ([]byte, error) {
 		if err := c.answerRequest(answer, what); err != nil {
 			return nil, err
 		}
+		askedGSS = askedGSS || answer == "S" // as in PostgreSQL: one encryption is enough
 	}
 }
 
@@ -132,14 +133,16 @@ func (c *conn) answerRequest(answer, what string) error {
 	if c.reply.err != nil {
 		return errClosed
 	}
-	if stuffed {
+	if answer == "S" {
+		if err := c.encrypt(false); err != nil {
+			return err
+		}
+	}
+	if stuffed { // and dropped
 		// Whoever sent it may not be the client (CVE-2021-23214).
 		e := fatalf(CodeProtocolViolation, "received unencrypted data after %s", what)
 		e.Detail = "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack."
 		return e
-	}
-	if answer == "S" {
-		return c.encrypt(false)
 	}
 	return nil
 }

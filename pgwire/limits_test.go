@@ -17,7 +17,7 @@ import (
 // TestNamesLimits; notifications in TestNotifications; the write deadline in TestWriteTimeout.
 // The rest is here and in limits_linux_test.go.
 
-// Before a login messages are short: a longer one closes the connection.
+// Before a login messages are short: a longer one ends the connection.
 func TestLoginMessageLimit(t *testing.T) {
 	g := startGuarded(t, pgwire.NewAccounts(twoAccounts(t), nil), func(c *pgwire.Config) { c.Limits.LoginMessageBytes = 200 })
 	startup := func(bytes int) *testClient {
@@ -29,7 +29,7 @@ func TestLoginMessageLimit(t *testing.T) {
 	}
 	long := startup(201)
 	long.want(long.answer(), "EOF")
-	for bytes, want := range map[int]string{199: "E(FATAL 08P01) EOF", 200: "EOF"} {
+	for bytes, want := range map[int]string{199: "E(FATAL 08P01) EOF", 200: "E(FATAL 28P01) EOF"} {
 		c := startup(200)
 		if _, err := c.frontend.Receive(); err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package pgwire
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -136,7 +137,8 @@ func (n *Names) putStatement(name string, s Statement, text *string, source Sour
 	size := len(source.SQL) + len(name) + statementOverheadBytes
 	if len(n.statements) >= n.limits.Statements || n.statementBytes+size > n.limits.StatementBytes {
 		e := Errorf(CodeProgramLimitExceeded, "too many prepared statements")
-		e.Hint = "Deallocate statements that are no longer needed."
+		e.Detail = fmt.Sprintf("There are %d with %d bytes; the limits are %d and %d.", len(n.statements), n.statementBytes, n.limits.Statements, n.limits.StatementBytes)
+		e.Hint = "Deallocate statements that are no longer needed, or raise max_prepared_statements or max_prepared_statement_bytes."
 		return e
 	}
 	if n.statements == nil {
@@ -249,7 +251,8 @@ func (n *Names) reservePortal(name []byte, bytes int) error {
 	}
 	if len(n.portals) >= n.limits.Portals || n.portalBytes+bytes > n.limits.PortalBytes {
 		e := Errorf(CodeProgramLimitExceeded, "too many open portals")
-		e.Hint = "Close portals that are no longer needed, or end the transaction."
+		e.Detail = fmt.Sprintf("There are %d with %d bytes of arguments; the limits are %d and %d.", len(n.portals), n.portalBytes, n.limits.Portals, n.limits.PortalBytes)
+		e.Hint = "Close portals that are no longer needed, end the transaction, or raise max_portals or max_portal_bytes."
 		return e
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,32 +24,50 @@ import (
 type Server struct {
 	Address string // HOST:PORT
 	Socket  string // the same as a Unix socket, where PostgreSQL never offers encryption
+	Major   int    // its version
 	dir     string
 	process *exec.Cmd
 }
 
-// Start makes a cluster and starts the first PostgreSQL that is Installed. PostgreSQL refuses
-// root, so that root runs it as the user postgres.
-func Start() (*Server, error) {
-	found := Installed()
-	if len(found) == 0 {
-		return nil, errors.New("realpostgres: no PostgreSQL is installed; make deps installs it")
-	}
-	return StartFrom(found[0])
+// Options change which PostgreSQL runs, and how.
+type Options struct {
+	// Bin is the folder of its programs; empty: the first that is Installed.
+	Bin string
+	// Settings are name=value.
+	Settings []string
+	// Access are the lines of pg_hba.conf; nil: everybody is trusted.
+	Access []string
+	// Certificate and Key are files, PEM, to serve TLS with.
+	Certificate, Key string
 }
 
-// StartFrom does the same with the PostgreSQL whose programs are in the folder bin.
-func StartFrom(bin string) (*Server, error) {
+// Start is StartWith without options.
+func Start() (*Server, error) { return StartWith(Options{}) }
+
+// StartFrom starts the PostgreSQL whose programs are in the folder bin.
+func StartFrom(bin string) (*Server, error) { return StartWith(Options{Bin: bin}) }
+
+// StartWith makes a cluster and starts a PostgreSQL. It refuses root, so that root runs it as
+// the user postgres.
+func StartWith(o Options) (*Server, error) {
+	if o.Bin == "" {
+		found := Installed()
+		if len(found) == 0 {
+			return nil, errors.New("realpostgres: no PostgreSQL is installed; make deps installs it")
+		}
+		o.Bin = found[0]
+	}
 	s := &Server{}
-	if err := s.start(bin); err != nil {
+	if err := s.start(o); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("realpostgres: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Server) start(bin string) error {
+func (s *Server) start(o Options) error {
 	var err error
+	bin := o.Bin
 	if s.dir, err = os.MkdirTemp("", "pgcache-postgres-"); err != nil {
 		return err
 	}
@@ -70,6 +89,9 @@ func (s *Server) start(bin string) error {
 	if out, err := create.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
 	}
+	if err := s.configure(data, o); err != nil {
+		return err
+	}
 	run := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-k", s.dir, "-c", "listen_addresses=127.0.0.1")
 	run.SysProcAttr, run.Dir = as, s.dir
 	output, err := run.StderrPipe()
@@ -89,6 +111,50 @@ func (s *Server) start(bin string) error {
 		}
 	}
 	return fmt.Errorf("ended before it was ready:\n%s", said.String())
+}
+
+// configure writes the options into a new cluster.
+func (s *Server) configure(data string, o Options) error {
+	version, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
+	if err != nil {
+		return err
+	}
+	if s.Major, err = strconv.Atoi(strings.TrimSpace(string(version))); err != nil {
+		return err
+	}
+	if o.Certificate != "" {
+		o.Settings = append(slices.Clone(o.Settings), "ssl=on")
+		for _, file := range []string{o.Certificate, o.Key} { // PostgreSQL wants to own its key
+			content, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			name := map[string]string{o.Certificate: "server.crt", o.Key: "server.key"}[file]
+			if err := writeAs(data, name, content); err != nil {
+				return err
+			}
+		}
+	}
+	if o.Access != nil {
+		if err := writeAs(data, "pg_hba.conf", []byte(strings.Join(o.Access, "\n")+"\n")); err != nil {
+			return err
+		}
+	}
+	return writeAs(data, "postgresql.auto.conf", []byte(strings.Join(o.Settings, "\n")+"\n"))
+}
+
+// writeAs writes a file that belongs to whom its folder belongs to.
+func writeAs(folder, name string, content []byte) error {
+	path := filepath.Join(folder, name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return err
+	}
+	info, err := os.Stat(folder)
+	if err != nil {
+		return err
+	}
+	owner := info.Sys().(*syscall.Stat_t)
+	return os.Chown(path, int(owner.Uid), int(owner.Gid))
 }
 
 // Stop ends the server at once and removes its directory.

@@ -22,19 +22,22 @@ const serverNonceBytes = 18 // as in PostgreSQL: 24 characters
 var (
 	// ErrWrongPassword is a proof that does not fit the verifier.
 	ErrWrongPassword = errors.New("scram: wrong password")
-	// ErrBinding is a client that is not at the other end of the TLS connection, or that was
-	// told so by somebody between.
+	// ErrBinding is a client that is not at the other end of the TLS connection.
 	ErrBinding = errors.New("scram: channel binding")
+	// ErrNegotiation is a client that was led to think that there is no channel binding.
+	ErrNegotiation = errors.New("scram: channel binding negotiation")
 	// ErrUnsupported is something of the standard that PostgreSQL does not support either.
 	ErrUnsupported = errors.New("scram: not supported")
 )
 
 // MessageError is a message that breaks the protocol.
-type MessageError struct{ Text string }
+type MessageError struct{ Message, Detail string } // as PostgreSQL puts it
 
-func (e *MessageError) Error() string { return "scram: " + e.Text }
+func (e *MessageError) Error() string { return "scram: " + e.Message + ": " + e.Detail }
 
-func brokenf(format string, args ...any) error { return &MessageError{fmt.Sprintf(format, args...)} }
+func brokenf(format string, args ...any) error {
+	return &MessageError{Message: "malformed SCRAM message", Detail: fmt.Sprintf(format, args...)}
+}
 
 // Exchange is one login: First answers the client's first message, Final its second.
 type Exchange struct {
@@ -84,7 +87,7 @@ func (x *Exchange) First(mechanism string, message []byte) ([]byte, error) {
 		return nil, brokenf("malformed client-first-message")
 	}
 	if clientNonce = clientNonce[2:]; clientNonce == "" || !isPrintable(clientNonce) {
-		return nil, brokenf("malformed nonce")
+		return nil, &MessageError{Message: "non-printable characters in SCRAM nonce"}
 	}
 	x.nonceBoth = clientNonce + x.nonce
 	x.serverFirst = fmt.Sprintf("r=%s,s=%s,i=%d", x.nonceBoth, base64.StdEncoding.EncodeToString(x.verifier.salt), x.verifier.iterations)
@@ -97,18 +100,18 @@ func (x *Exchange) checkBinding(mechanism, flag string) error {
 	isPlus := mechanism == MechanismPlus
 	switch {
 	case mechanism != Mechanism && (!isPlus || x.binding == nil):
-		return brokenf("client selected an invalid SASL authentication mechanism")
+		return &MessageError{Message: "client selected an invalid SASL authentication mechanism"}
 	case hasBinding && !isPlus:
 		return brokenf("client selected %s without channel binding, but its message includes it", Mechanism)
 	case hasBinding && kind != "tls-server-end-point":
-		return brokenf("unsupported channel binding type %.40q", kind)
+		return &MessageError{Message: fmt.Sprintf("unsupported SCRAM channel-binding type %.40q", kind)}
 	case !hasBinding && flag != "n" && flag != "y":
 		return brokenf("unexpected channel binding flag %.40q", flag)
 	case !hasBinding && isPlus:
 		return brokenf("client selected %s, but its message does not include channel binding", MechanismPlus)
 	case flag == "y" && x.binding != nil:
 		// The client supports it and was led to think that we do not.
-		return fmt.Errorf("%w: the client thinks that the server does not support it", ErrBinding)
+		return ErrNegotiation
 	}
 	x.usesBinding = hasBinding
 	return nil
@@ -136,7 +139,7 @@ func (x *Exchange) Final(message []byte) ([]byte, error) {
 		return nil, err
 	}
 	if nonce[2:] != x.nonceBoth {
-		return nil, brokenf("nonce does not match")
+		return nil, &MessageError{Message: "invalid SCRAM response", Detail: "Nonce does not match."}
 	}
 	auth := x.firstBare + "," + x.serverFirst + "," + withoutProof
 	key := mac(x.verifier.storedKey, auth) // becomes the client's key
@@ -162,7 +165,7 @@ func (x *Exchange) checkBound(text string) error {
 	if x.usesBinding {
 		return fmt.Errorf("%w: the certificate that the client has seen is not the server's", ErrBinding)
 	}
-	return brokenf("unexpected channel binding attribute in client-final-message")
+	return &MessageError{Message: "unexpected SCRAM channel-binding attribute in client-final-message"}
 }
 
 // isPrintable reports that s has what a nonce may have.

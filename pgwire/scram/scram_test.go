@@ -112,7 +112,7 @@ func TestLogins(t *testing.T) {
 		{"binding, wrong password", client{"pen", MechanismPlus, bound, hash, ""}, hash, v, ErrWrongPassword},
 		{"binding to another certificate", client{"pencil", MechanismPlus, bound, []byte("other"), ""}, hash, v, ErrBinding},
 		{"offered and not used", client{"pencil", Mechanism, "n,,", nil, ""}, hash, v, nil},
-		{"downgraded", client{"pencil", Mechanism, "y,,", nil, ""}, hash, v, ErrBinding},
+		{"downgraded", client{"pencil", Mechanism, "y,,", nil, ""}, hash, v, ErrNegotiation},
 		{"not offered", client{"pencil", Mechanism, "y,,", nil, ""}, nil, v, nil},
 		{"used and not offered", client{"pencil", MechanismPlus, bound, hash, ""}, nil, v, broken},
 		{"other kind", client{"pencil", MechanismPlus, "p=tls-unique,,", hash, ""}, hash, v, broken},

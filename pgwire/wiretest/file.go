@@ -22,7 +22,7 @@ type directive struct {
 const separator = "----"
 
 // oneLine are the directives that have neither input nor output.
-func oneLine(name string) bool { return name == "only" || name == "use" }
+func oneLine(name string) bool { return name == "only" || name == "since" || name == "use" }
 
 func parseFile(path string) ([]directive, []string, error) {
 	content, err := os.ReadFile(path)

@@ -51,6 +51,13 @@ func (c *client) send(lines []string) error {
 	for _, line := range lines {
 		name, content, hasContent := strings.Cut(line, " ")
 		message := frontendMessage(name)
+		if strings.HasPrefix(name, "SASL") {
+			var err error
+			if message, err = c.saslMessage(name, content); err != nil {
+				return fmt.Errorf("%s: %w", line, err)
+			}
+			hasContent = false
+		}
 		if message == nil {
 			return fmt.Errorf("no message %q", name)
 		}
@@ -104,6 +111,12 @@ func show(message pgproto3.BackendMessage, withMessages bool) string {
 		problem(m)
 	case *pgproto3.NoticeResponse:
 		problem((*pgproto3.ErrorResponse)(m))
+	case *pgproto3.AuthenticationSASL:
+		add("AuthMechanisms", m.AuthMechanisms)
+	case *pgproto3.AuthenticationSASLContinue:
+		add("Data", string(m.Data))
+	case *pgproto3.AuthenticationSASLFinal:
+		add("Data", string(m.Data))
 	case *pgproto3.ReadyForQuery:
 		add("TxStatus", string(rune(m.TxStatus)))
 	case *pgproto3.CommandComplete:
@@ -138,11 +151,13 @@ func show(message pgproto3.BackendMessage, withMessages bool) string {
 	}
 	out := `{"Type":` + strconv.Quote(typeName(message))
 	for _, f := range fields {
-		value, err := json.Marshal(f.value)
-		if err != nil {
-			value = []byte(strconv.Quote(err.Error()))
+		var value strings.Builder
+		encoder := json.NewEncoder(&value)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(f.value); err != nil {
+			value.WriteString(strconv.Quote(err.Error()))
 		}
-		out += `,"` + f.name + `":` + string(value)
+		out += `,"` + f.name + `":` + strings.TrimSuffix(value.String(), "\n")
 	}
 	return out + "}"
 }

@@ -2,6 +2,7 @@ package wiretest
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ type TB interface {
 type Options struct {
 	// RealPostgres: the server is PostgreSQL; transcripts marked "only pgcache" do not apply.
 	RealPostgres bool
+	// PostgresMajor is its version; transcripts marked "since" a later one do not apply.
+	PostgresMajor int
 	// NoSQL: the server is one of tests; transcripts marked "only sql" do not apply.
 	NoSQL bool
 	// Rewrite writes what the server answers into the files instead of comparing.
@@ -73,15 +76,11 @@ func Run(t TB, path string, dial func() (net.Conn, error), opts Options) {
 	defer r.close()
 	for i := range directives {
 		d := &directives[i]
-		if d.name == "only" {
-			if opts.RealPostgres && slices.Contains(d.args, "pgcache") {
-				t.Logf("%s: does not apply to PostgreSQL", path)
-				return
-			}
-			if opts.NoSQL && slices.Contains(d.args, "sql") {
-				t.Logf("%s: needs more SQL than the server knows", path)
-				return
-			}
+		if reason := opts.doesNotApply(d); reason != "" {
+			t.Logf("%s: %s", path, reason)
+			return
+		}
+		if d.name == "only" || d.name == "since" {
 			continue
 		}
 		output, err := r.run(d)
@@ -102,6 +101,21 @@ func Run(t TB, path string, dial func() (net.Conn, error), opts Options) {
 	}
 }
 
+// doesNotApply says why a transcript with this directive is not for the server, if so.
+func (o Options) doesNotApply(d *directive) string {
+	switch {
+	case d.name == "only" && o.RealPostgres && slices.Contains(d.args, "pgcache"):
+		return "does not apply to PostgreSQL"
+	case d.name == "only" && o.NoSQL && slices.Contains(d.args, "sql"):
+		return "needs more SQL than the server knows"
+	case d.name == "since" && o.RealPostgres && len(d.args) == 1:
+		if major, err := strconv.Atoi(d.args[0]); err != nil || o.PostgresMajor < major {
+			return "does not apply to this old PostgreSQL"
+		}
+	}
+	return ""
+}
+
 // runner is the state of one transcript.
 type runner struct {
 	dial    func() (net.Conn, error)
@@ -118,6 +132,7 @@ type client struct {
 	frontend  *pgproto3.Frontend
 	processID uint32
 	key       []byte
+	login     login
 }
 
 func (r *runner) close() {
@@ -151,6 +166,12 @@ func (r *runner) run(d *directive) ([]string, error) {
 		return nil, err
 	}
 	switch d.name {
+	case "startup":
+		return nil, c.startup(r.opts, d.args)
+	case "tls":
+		return c.encrypt(d.args)
+	case "silent":
+		return nil, c.silent()
 	case "send":
 		return nil, c.send(d.input)
 	case "raw":
@@ -187,13 +208,29 @@ func (r *runner) connect(args []string) error {
 	if err := r.open(); err != nil {
 		return err
 	}
+	c := r.clients[r.current]
+	if err := c.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
+		return err
+	}
+	if err := c.startup(r.opts, args); err != nil {
+		return err
+	}
+	shown, err := c.until([]string{"ReadyForQuery"}, []string{"messages"})
+	if err != nil {
+		return fmt.Errorf("%w after %s", err, strings.Join(shown, " "))
+	}
+	return nil
+}
+
+// startup sends a startup packet. Arguments are its parameters and minor=n.
+func (c *client) startup(opts Options, args []string) error {
 	startup := pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{
 		"user": "postgres", "database": "postgres"}}
-	if r.opts.User != "" {
-		startup.Parameters["user"] = r.opts.User
+	if opts.User != "" {
+		startup.Parameters["user"] = opts.User
 	}
-	if r.opts.Database != "" {
-		startup.Parameters["database"] = r.opts.Database
+	if opts.Database != "" {
+		startup.Parameters["database"] = opts.Database
 	}
 	for _, arg := range args {
 		name, value, _ := strings.Cut(arg, "=")
@@ -207,22 +244,29 @@ func (r *runner) connect(args []string) error {
 		}
 		startup.Parameters[name] = value
 	}
-	c := r.clients[r.current]
-	if err := c.conn.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
-		return err
-	}
 	packet, err := startup.Encode(nil)
 	if err != nil {
 		return err
 	}
-	if _, err := c.conn.Write(packet); err != nil {
+	_, err = c.conn.Write(packet)
+	return err
+}
+
+// silent demands that the server says nothing for a while: a server that says too much is
+// found now and then, one that does not never fails.
+func (c *client) silent() error {
+	const while = 50 * time.Millisecond
+	if err := c.conn.SetReadDeadline(time.Now().Add(while)); err != nil {
 		return err
 	}
-	shown, err := c.until([]string{"ReadyForQuery"}, []string{"messages"})
-	if err != nil {
-		return fmt.Errorf("%w after %s", err, strings.Join(shown, " "))
+	got, err := c.input.Peek(1)
+	switch {
+	case err == nil:
+		return fmt.Errorf("the server says something of type %q", got)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil
 	}
-	return nil
+	return err
 }
 
 // cancel sends a CancelRequest for the current connection and waits until it has been closed.
@@ -279,7 +323,7 @@ func (r *runner) cancelOnce(c *client, wrong bool) error {
 	return err
 }
 
-// raw sends bytes: hex digits and Go string literals, separated by blanks.
+// raw sends bytes: hex digits, n*digits for them n times, and Go string literals, separated by blanks.
 func (c *client) raw(lines []string) error {
 	var out []byte
 	for _, line := range lines {
@@ -293,11 +337,19 @@ func (c *client) raw(lines []string) error {
 				continue
 			}
 			word, rest, _ := strings.Cut(line, " ")
-			bytes, err := hex.DecodeString(word)
+			times := 1
+			if count, repeated, ok := strings.Cut(word, "*"); ok {
+				var err error
+				if times, err = strconv.Atoi(count); err != nil {
+					return err
+				}
+				word = repeated
+			}
+			digits, err := hex.DecodeString(word)
 			if err != nil {
 				return err
 			}
-			out, line = append(out, bytes...), rest
+			out, line = append(out, bytes.Repeat(digits, times)...), rest
 		}
 	}
 	_, err := c.conn.Write(out)
@@ -319,6 +371,7 @@ func (c *client) until(types, args []string) ([]string, error) {
 				c.processID, c.key = key.ProcessID, slices.Clone(key.SecretKey)
 			}
 			kind := typeName(message)
+			message = c.noteLogin(message)
 			if !slices.Contains(args, "ignore="+kind) {
 				shown = append(shown, show(message, withMessages))
 			}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -102,6 +103,47 @@ func TestRun(t *testing.T) {
 	} {
 		if got := runText(t, test.text, test.opts); got != test.want && (test.want == "" || !strings.Contains(got, test.want)) {
 			t.Errorf("%q: %q, want %q", test.text, got, test.want)
+		}
+	}
+}
+
+// The list of rules names every transcript, and nothing that is not there.
+func TestRulesAreGuarded(t *testing.T) {
+	const folder = "../../testdata/wire/"
+	list, err := os.ReadFile(folder + "README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, match := range regexp.MustCompile("`([a-z_/]+\\.txt)`").FindAllStringSubmatch(string(list), -1) {
+		named[match[1]] = true
+		if _, err := os.Stat(folder + match[1]); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, sub := range []string{"", "sql/", "login/", "full/"} {
+		files, err := Files(folder + sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range files {
+			if name := sub + filepath.Base(path); !named[name] {
+				t.Errorf("%s guards no rule of the list", name)
+			}
+		}
+	}
+	var tests strings.Builder
+	paths, _ := filepath.Glob("../*_test.go")
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests.Write(content)
+	}
+	for _, match := range regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(string(list), -1) {
+		if !strings.Contains(tests.String(), "func "+match[1]+"(") {
+			t.Errorf("there is no %s", match[1])
 		}
 	}
 }
