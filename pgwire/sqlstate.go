@@ -29,6 +29,7 @@ const (
 	CodeInvalidParameterValue       Code = "22023"
 	CodeSubstringError              Code = "22011"
 	CodeInvalidEscapeSequence       Code = "22025"
+	CodeInvalidUseOfEscapeCharacter Code = "2200C"
 	CodeArraySubscriptError         Code = "2202E"
 	CodeInvalidTextRepresentation   Code = "22P02"
 	CodeInvalidBinaryRepresentation Code = "22P03"

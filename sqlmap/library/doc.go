@@ -10,7 +10,7 @@
 //
 //	L1  Results are PostgreSQL's: texts, scales, rounding, errors and their SQLSTATEs.
 //	L2  What a function makes is bounded, by resultBytesMax or by the budget of its Call.
-//	L3  Regular expressions run in time linear in the text (package regexp).
+//	L3  Regular expressions run in a time that is bounded (package are).
 //
 // All implementations may be called concurrently.
 package library

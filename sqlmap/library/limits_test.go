@@ -2,9 +2,11 @@ package library
 
 import (
 	"bytes"
+	"context"
 	"strings"
 	"testing"
 
+	"pgcache/sqlmap/are"
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
@@ -23,8 +25,8 @@ func TestNumberFormatIsBounded(t *testing.T) {
 }
 
 func TestSplitIsBounded(t *testing.T) {
-	many := types.OfBytes(bytes.Repeat([]byte("a "), splitPartsMax))
-	if _, err := regexpSplit(&schema.Call{}, []value{many, types.OfBytes([]byte(" "))}); err == nil {
+	many := types.OfBytes(bytes.Repeat([]byte("a "), are.MatchesMax+1))
+	if _, err := regexpSplit(&schema.Call{Env: &schema.Env{Ctx: context.Background()}, Function: &schema.Function{}}, []value{many, types.OfBytes([]byte(" "))}); err == nil {
 		t.Error("a text of more pieces than the limit is split")
 	}
 }

@@ -2,12 +2,12 @@ package library
 
 import (
 	"bytes"
-	"fmt"
 	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"pgcache/pgwire"
+	"pgcache/sqlmap/are"
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
@@ -85,19 +85,51 @@ func likeEscape(pattern, escape string) (value, error) {
 
 // similarPattern makes a regular expression of a pattern of SIMILAR TO.
 func similarPattern(pattern, escape string) (value, error) {
-	var out strings.Builder
-	out.WriteString("^(?:")
-	if strings.Contains(pattern, escape+`"`) && escape != "" {
-		out.Reset()
-		out.WriteString("^(?U:") // what comes before the part wanted is as short as can be
+	parts, err := similarTo(pattern, escape)
+	if err != nil {
+		return value{}, err
 	}
-	inBrackets, escaped, marks := false, false, 0
+	if len(parts) == 1 {
+		return text("^(?:" + parts[0] + ")$"), nil
+	}
+	return text("^(?:" + parts[0] + "){1,1}?(" + parts[1] + "){1,1}(?:" + parts[2] + ")$"), nil
+}
+
+// similarParts is the pattern of substring(… SIMILAR … ESCAPE …): what comes before the part
+// that is wanted is as short as can be.
+func similarParts(pattern, escape string) (*regexp.Regexp, error) {
+	parts, err := similarTo(pattern, escape)
+	if err != nil {
+		return nil, err
+	}
+	whole := `(?s)\A(?:` + parts[0] + `)\z`
+	if len(parts) > 1 {
+		whole = `(?s)\A(?U:` + parts[0] + ")(" + parts[1] + ")(?:" + parts[2] + `)\z`
+	}
+	p, err := regexp.Compile(whole)
+	if err != nil {
+		return nil, pgwire.Errorf(pgwire.CodeInvalidRegularExpression, "invalid regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+	return p, nil
+}
+
+// similarTo makes regular expressions of the one or three parts of a pattern.
+func similarTo(pattern, escape string) ([]string, error) {
+	if utf8.RuneCountInString(escape) > 1 {
+		e := pgwire.Errorf(pgwire.CodeInvalidEscapeSequence, "invalid escape string")
+		e.Hint = "Escape string must be empty or one character."
+		return nil, e
+	}
+	parts := make([]strings.Builder, 3)
+	inBrackets, escaped, part := false, false, 0
 	for _, r := range pattern {
+		out := &parts[part]
 		switch {
-		case escaped && r == '"':
-			out.WriteString([]string{")(", ")(?:"}[min(marks, 1)])
+		case escaped && r == '"' && !inBrackets:
+			if part++; part == len(parts) {
+				return nil, pgwire.Errorf(pgwire.CodeInvalidUseOfEscapeCharacter, "SQL regular expression may not contain more than two escape-double-quote separators")
+			}
 			escaped = false
-			marks++
 		case escaped:
 			out.WriteString(`\` + string(r))
 			escaped = false
@@ -124,106 +156,57 @@ func similarPattern(pattern, escape string) (value, error) {
 			out.WriteRune(r)
 		}
 	}
-	return text(out.String() + ")$"), nil
-}
-
-// compilePattern makes a PostgreSQL regular expression one of package regexp. Look-ahead and
-// back references, which would take exponential time, are refused.
-func compilePattern(pattern, flags string) (*regexp.Regexp, error) {
-	modes := "s" // . matches line ends
-	for _, f := range flags {
-		switch f {
-		case 'i':
-			modes += "i"
-		case 'c', 'g', 'e', 't':
-		case 'n', 'm':
-			modes = strings.ReplaceAll(modes, "s", "") + "m"
-		case 's':
-		case 'w':
-			modes += "m"
-		case 'p':
-			modes = strings.ReplaceAll(modes, "s", "")
-		case 'q':
-			pattern = regexp.QuoteMeta(pattern)
-		case 'x':
-			return nil, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "expanded regular expressions are not supported")
-		default:
-			return nil, invalidParameter("invalid regular expression option: \"%c\"", f)
-		}
+	if part == 0 {
+		return []string{parts[0].String()}, nil
 	}
-	compiled, err := regexp.Compile("(?" + modes + ")" + translatePattern(pattern))
-	if err != nil {
-		if strings.Contains(pattern, "(?=") || strings.Contains(pattern, "(?!") || strings.Contains(pattern, "(?<") {
-			return nil, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "look-around in regular expressions is not supported")
-		}
-		return nil, pgwire.Errorf(pgwire.CodeInvalidRegularExpression, "invalid regular expression: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
-	}
-	return compiled, nil
-}
-
-// translatePattern rewrites escapes that the two kinds of expression spell differently.
-func translatePattern(pattern string) string {
-	if rest, ok := strings.CutPrefix(pattern, "***="); ok {
-		return regexp.QuoteMeta(rest)
-	}
-	pattern = strings.TrimPrefix(pattern, "***:")
-	if !strings.Contains(pattern, `\`) {
-		return pattern
-	}
-	var out strings.Builder
-	for i := 0; i < len(pattern); i++ {
-		if pattern[i] != '\\' || i+1 == len(pattern) {
-			out.WriteByte(pattern[i])
-			continue
-		}
-		i++
-		switch c := pattern[i]; c {
-		case 'y':
-			out.WriteString(`\b`)
-		case 'Y':
-			out.WriteString(`\B`)
-		case 'm', 'M', '<', '>':
-			out.WriteString(`\b`)
-		case 'A':
-			out.WriteString(`\A`)
-		case 'Z':
-			out.WriteString(`\z`)
-		case 'b':
-			out.WriteString(`\x08`)
-		default:
-			out.WriteByte('\\')
-			out.WriteByte(c)
-		}
-	}
-	return out.String()
+	return []string{parts[0].String(), parts[1].String(), parts[2].String()}, nil
 }
 
 // memo is a pattern that was compiled for the row before: most are the same for all rows.
 type memo struct {
 	pattern, flags string
-	compiled       *regexp.Regexp
+	compiled       *are.Expression
 }
 
 // remembered compiles a pattern unless the last row had the same.
-func remembered(c *schema.Call, pattern, flags string) (*regexp.Regexp, error) {
+func remembered(c *schema.Call, pattern, flags string) (*are.Expression, error) {
 	if m, ok := c.Memo.(*memo); ok && m.pattern == pattern && m.flags == flags {
 		return m.compiled, nil
 	}
-	compiled, err := compilePattern(pattern, flags)
+	compiled, err := are.Compile(pattern, strings.ReplaceAll(flags, "g", ""))
 	if err == nil {
 		c.Memo = &memo{pattern, flags, compiled}
 	}
 	return compiled, err
 }
 
-// patternOf compiles a pattern and its optional flags.
-func patternOf(c *schema.Call, a []value, pattern, flags int) (*regexp.Regexp, bool, error) {
+// patternOf compiles a pattern and its optional flags, of which g is for those only that look
+// for one match or all.
+func patternOf(c *schema.Call, a []value, flags int) (*are.Expression, error) {
 	f := ""
-	if flags >= 0 && flags < len(a) {
+	if flags < len(a) {
 		f = a[flags].Text()
 	}
-	compiled, err := remembered(c, a[pattern].Text(), f)
-	return compiled, strings.Contains(f, "g"), err
+	if strings.Contains(f, "g") {
+		return nil, invalidParameter("%s() does not support the \"global\" option", c.Function.Name)
+	}
+	return remembered(c, a[1].Text(), f)
+}
+
+// limitOf are how many matches the flag g, or its absence, asks for.
+func limitOf(a []value, flags int) int {
+	if flags < len(a) && strings.Contains(a[flags].Text(), "g") {
+		return -1
+	}
+	return 1
+}
+
+// flagsOf are optional flags.
+func flagsOf(a []value, flags int) string {
+	if flags < len(a) {
+		return a[flags].Text()
+	}
+	return ""
 }
 
 func regularExpressions() []implementation {
@@ -238,29 +221,31 @@ func regularExpressions() []implementation {
 				if err != nil {
 					return value{}, err
 				}
-				return boolean(p.Match(a[0].Bytes) != how.isNot), nil
+				matches, err := p.Match(c.Ctx, a[0].Bytes)
+				return boolean(matches != how.isNot), err
 			}))
 		}
 	}
 	for _, signature := range []string{"(text,text)", "(text,text,text)"} {
 		out = append(out,
 			call("regexp_like"+signature, func(c *schema.Call, a []value) (value, error) {
-				p, _, err := patternOf(c, a, 1, 2)
+				p, err := patternOf(c, a, 2)
 				if err != nil {
 					return value{}, err
 				}
-				return boolean(p.Match(a[0].Bytes)), nil
+				matches, err := p.Match(c.Ctx, a[0].Bytes)
+				return boolean(matches), err
 			}),
 			call("regexp_match"+signature, func(c *schema.Call, a []value) (value, error) {
-				p, _, err := patternOf(c, a, 1, 2)
+				p, err := patternOf(c, a, 2)
 				if err != nil {
 					return value{}, err
 				}
-				found := p.FindSubmatchIndex(a[0].Bytes)
-				if found == nil {
-					return null()
+				found, err := p.Find(c.Ctx, a[0].Bytes, 0, 1)
+				if len(found) == 0 {
+					return types.Null(), err
 				}
-				return groupsOf(a[0].Bytes, found), nil
+				return groupsOf(a[0].Bytes, found[0]), nil
 			}),
 			list("regexp_matches"+signature, regexpMatches),
 			call("regexp_split_to_array"+signature, func(c *schema.Call, a []value) (value, error) {
@@ -268,28 +253,22 @@ func regularExpressions() []implementation {
 				return types.OfArray(parts), err
 			}),
 			list("regexp_split_to_table"+signature, func(c *schema.Call, a []value) ([]value, error) { return regexpSplit(c, a) }),
-			call("regexp_replace(text,text,"+strings.TrimPrefix(signature, "(text,"), regexpReplace))
+		)
 	}
-	return append(out,
-		call("regexp_count(text,text)", func(c *schema.Call, a []value) (value, error) {
-			p, _, err := patternOf(c, a, 1, -1)
-			if err != nil {
-				return value{}, err
-			}
-			return number(int64(len(p.FindAllIndex(a[0].Bytes, -1)))), nil
-		}),
-		call("regexp_substr(text,text)", func(c *schema.Call, a []value) (value, error) {
-			return regexpSubstring(c, a[0].Bytes, a[1].Text(), false)
-		}),
+	return append(append(out, regexpsFrom()...),
 		call("substring(text,text)", func(c *schema.Call, a []value) (value, error) {
 			return regexpSubstring(c, a[0].Bytes, a[1].Text(), true)
 		}),
 		call("substring(text,text,text)", func(c *schema.Call, a []value) (value, error) {
-			p, err := similarPattern(a[1].Text(), a[2].Text())
+			p, err := similarParts(a[1].Text(), a[2].Text())
 			if err != nil {
 				return value{}, err
 			}
-			return regexpSubstring(c, a[0].Bytes, p.Text(), true)
+			found := p.FindSubmatchIndex(a[0].Bytes)
+			if found == nil {
+				return null()
+			}
+			return partOf(a[0].Bytes, found, true), nil
 		}))
 }
 
@@ -310,40 +289,28 @@ func groupsOf(s []byte, found []int) value {
 }
 
 func regexpMatches(c *schema.Call, a []value) ([]value, error) {
-	p, isGlobal, err := patternOf(c, a, 1, 2)
+	p, err := remembered(c, a[1].Text(), flagsOf(a, 2))
 	if err != nil {
 		return nil, err
 	}
-	limit := 1
-	if isGlobal {
-		limit = -1
-	}
-	var out []value
-	for _, found := range p.FindAllSubmatchIndex(a[0].Bytes, limit) {
-		out = append(out, groupsOf(a[0].Bytes, found))
-	}
-	return out, nil
+	found, err := p.Find(c.Ctx, a[0].Bytes, 0, limitOf(a, 2))
+	return mapped(found, func(m []int) value { return groupsOf(a[0].Bytes, m) }), err
 }
 
-// splitPartsMax bounds into how many pieces a text is split by an expression.
-const splitPartsMax = 1_000_000
-
 func regexpSplit(c *schema.Call, a []value) ([]value, error) {
-	p, _, err := patternOf(c, a, 1, 2)
+	p, err := patternOf(c, a, 2)
 	if err != nil {
 		return nil, err
 	}
 	s, start := a[0].Bytes, 0
-	found := p.FindAllIndex(s, splitPartsMax)
-	if len(found) == splitPartsMax {
-		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "text splits into too many pieces")
-		e.Detail = fmt.Sprintf("The limit is %d.", splitPartsMax)
-		return nil, e
+	found, err := p.Find(c.Ctx, s, 0, -1)
+	if err != nil {
+		return nil, err
 	}
 	out := []value{}
 	for _, m := range found {
-		if m[1] == m[0] && (m[0] == 0 || m[0] == len(s)) {
-			continue // an empty match at an end separates nothing
+		if m[1] == m[0] && (m[0] == start || m[0] == len(s)) {
+			continue // an empty match at an end, or after another one, separates nothing
 		}
 		out, start = append(out, bytesOf(s[start:m[0]])), m[1]
 	}
@@ -355,55 +322,20 @@ func regexpSubstring(c *schema.Call, s []byte, pattern string, usesGroup bool) (
 	if err != nil {
 		return value{}, err
 	}
-	found := p.FindSubmatchIndex(s)
-	if found == nil {
-		return null()
+	found, err := p.Find(c.Ctx, s, 0, 1)
+	if len(found) == 0 {
+		return types.Null(), err
 	}
+	return partOf(s, found[0], usesGroup), nil
+}
+
+// partOf is a match, or its first group if it has groups and they are asked for.
+func partOf(s []byte, found []int, usesGroup bool) value {
 	if usesGroup && len(found) > 2 {
 		found = found[2:]
 	}
 	if found[0] < 0 {
-		return null()
+		return types.Null()
 	}
-	return bytesOf(s[found[0]:found[1]]), nil
-}
-
-// regexpReplace replaces the first match, or all with the flag g. \1 is a group, \& the match.
-func regexpReplace(c *schema.Call, a []value) (value, error) {
-	p, isGlobal, err := patternOf(c, a, 1, 3)
-	if err != nil {
-		return value{}, err
-	}
-	limit := 1
-	if isGlobal {
-		limit = -1
-	}
-	s, replacement, start := a[0].Bytes, a[2].Bytes, 0
-	var out []byte
-	for _, m := range p.FindAllSubmatchIndex(s, limit) {
-		out = append(out, s[start:m[0]]...)
-		for i := 0; i < len(replacement); i++ {
-			c := replacement[i]
-			if c != '\\' || i+1 == len(replacement) {
-				out = append(out, c)
-				continue
-			}
-			i++
-			group := 0
-			switch c = replacement[i]; {
-			case c >= '1' && c <= '9':
-				group = int(c - '0')
-			case c != '&':
-				out = append(out, c)
-				continue
-			}
-			if 2*group < len(m) && m[2*group] >= 0 {
-				out = append(out, s[m[2*group]:m[2*group+1]]...)
-			}
-		}
-		if start = m[1]; len(out) > resultBytesMax {
-			return value{}, errTooLong()
-		}
-	}
-	return bounded(append(out, s[start:]...))
+	return bytesOf(s[found[0]:found[1]])
 }
