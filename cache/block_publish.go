@@ -231,7 +231,7 @@ func (p *blockCommit) apply(m *blockMember) {
 // put publishes the member's chunk and hands it to the group or the eviction policy.
 func (p *blockCommit) put(m *blockMember, flags slotFlags) {
 	s := m.shard
-	m.entry.header().lastAccessMs.Store(p.cache.writtenMs(m.entry))
+	m.entry.header().setAccess(p.cache.writtenMs(m.entry), false)
 	s.changes[stripeOf(m.hash)]++
 	number := s.publish(m.hash, m.ref, flags)
 	if p.group != nil {

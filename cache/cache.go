@@ -120,6 +120,7 @@ func (c *Cache) restore(ctx context.Context, tier Tier) {
 	c.addNamespaces(true, state.Namespaces...)
 	c.namespaces.mu.Unlock()
 	tier.OnRemove(c.tierRemoved)
+	tier.OnIdle(c.lastAccess)
 	for range flushersMax {
 		f := &flusher{cache: c, work: make(chan struct{}, 1)}
 		c.flushers = append(c.flushers, f)
@@ -200,6 +201,7 @@ func (c *Cache) Close(ctx context.Context) error {
 	err := errors.Join(c.drain(ctx), c.saveGenerations(ctx, nil))
 	c.background.cancel()
 	c.background.Wait()
+	err = errors.Join(err, c.saveAccesses(ctx))
 	if c.config.Tier != nil {
 		err = errors.Join(err, c.config.Tier.Close())
 	}

@@ -66,8 +66,8 @@ func (c *Cache) compose(scratch []byte, limits NamespaceLimits, old *Hit, d *Dra
 	} else {
 		in.HardMs, in.HasHard = c.hardExpiry(d, in.CreatedMs, limits.DefaultTTLMs)
 	}
-	if d.KeepValue && old != nil && in.IdleMs == 0 {
-		in.CreatedMs = old.attrs.CreatedMs() // with an idle TTL the tier counts from it
+	if d.KeepValue && old != nil {
+		in.CreatedMs = old.attrs.CreatedMs()
 	}
 	return composed{AppendAttrs(scratch, &in), value, d.Lease}, false, nil
 }

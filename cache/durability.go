@@ -117,6 +117,9 @@ func (c *Cache) Backup(ctx context.Context, path string) (BackupReport, error) {
 	if err := c.Sync(ctx); err != nil {
 		return BackupReport{}, err
 	}
+	if err := c.saveAccesses(ctx); err != nil {
+		return BackupReport{}, err
+	}
 	report, err := c.config.Tier.Backup(ctx, path)
 	if argument := (*ArgumentError)(nil); err != nil && !errors.As(err, &argument) {
 		err = c.tierError("backup", err)

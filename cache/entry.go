@@ -9,15 +9,15 @@ import (
 // once, in the padding that the compiler sees at its end. Fields marked fixed never change
 // once the entry is published.
 type entryHeader struct {
-	seq          Sequence     // fixed
-	namespace    NamespaceID  // fixed
-	lastAccessMs atomic.Int64 // Unix ms, to the second
-	valueLen     uint32       // fixed
-	attrsLen     uint32       // fixed
-	slot         uint32       // the slot that owns the chunk, 0: none; guarded by shard.mu
-	storedLen    atomic.Int32 // payload bytes in the tier; notStored; changed under shard.mu
-	keyLen       uint16       // fixed
-	tombstone    bool         // fixed
+	seq       Sequence     // fixed
+	namespace NamespaceID  // fixed
+	access    atomic.Int64 // the last one: Unix ms, and as the lowest bit accessNews
+	valueLen  uint32       // fixed
+	attrsLen  uint32       // fixed
+	slot      uint32       // the slot that owns the chunk, 0: none; guarded by shard.mu
+	storedLen atomic.Int32 // payload bytes in the tier; notStored; changed under shard.mu
+	keyLen    uint16       // fixed
+	tombstone bool         // fixed
 }
 
 // notStored as entryHeader.storedLen: the tier does not hold this write.
@@ -73,7 +73,7 @@ func (e entry) dueMs() int64 {
 	attrs := e.attrs()
 	due, expires := attrs.DeadlineMs()
 	if idle := attrs.IdleMs(); idle > 0 {
-		if at := addMs(e.header().lastAccessMs.Load(), idle); !expires || at < due {
+		if at := addMs(e.header().lastAccessMs(), idle); !expires || at < due {
 			due = at
 		}
 	}
@@ -86,5 +86,5 @@ func (e entry) stateAt(nowMs int64) State {
 	if h.tombstone {
 		return Dead
 	}
-	return e.attrs().StateAt(nowMs, h.lastAccessMs.Load())
+	return e.attrs().StateAt(nowMs, h.lastAccessMs())
 }

@@ -2,6 +2,9 @@ package cache
 
 import (
 	"context"
+	"math/rand/v2"
+	"testing"
+	"time"
 
 	"pgcache/cache/arena"
 )
@@ -35,3 +38,33 @@ func (c *Cache) Abandon() { c.abandon() }
 func (c *Cache) Settle(ctx context.Context) error { return c.drain(ctx) }
 
 var Validate = validate
+
+// ModelTier is a tier that the model test can restart and crash.
+type ModelTier interface {
+	Tier
+	// Restart returns what a clean close has left.
+	Restart() ModelTier
+	// Crash returns what opens what is left if the process ends now, and all or a part of
+	// what is not durable is lost.
+	Crash(random *rand.Rand) func() ModelTier
+	// Abandon ends the use of a tier that has crashed.
+	Abandon()
+	// RemoveOldest evicts a record, if the tier can.
+	RemoveOldest() (ns NamespaceID, key string, ok bool)
+}
+
+// RunModel runs the model test on a cache over a tier.
+func RunModel(t *testing.T, mode string, seed uint64, steps int, newTier func(now func() time.Time) ModelTier) {
+	runModelOn(t, mode, newTier, rand.NewPCG(seed, 7), func(done int) bool { return done < steps })
+}
+
+// ModelSeeds are the seeds that the flags ask for, n by default.
+func ModelSeeds(n uint64) (first, seeds uint64) {
+	switch {
+	case *modelSeed != 0:
+		return *modelSeed, 1
+	case *modelSeeds != modelSeedsDefault:
+		return 1, *modelSeeds
+	}
+	return 1, n
+}

@@ -321,6 +321,7 @@ func (s *shard) claim(hash uint64) (flushing, TierOp, bool) {
 		op.Record.Attrs = e.attrs()
 		op.Record.Value = e.value()
 		op.Record.ValueLen = int64(header.valueLen)
+		op.Record.LastAccessMs = header.lastAccessMs()
 	}
 	return x, op, true
 }
@@ -381,8 +382,12 @@ func (s *shard) clean(number uint32, e entry, op *TierOp, dropped bool) {
 	s.setAlone(number, e, !isStored)
 	if isStored {
 		e.header().storedLen.Store(int32(storedLen))
+		if !dropped && !op.Superseded {
+			e.header().told(op.Record.LastAccessMs)
+		}
 	}
 	if isStored && isTransient {
+		s.tellAccess(number)
 		s.remove(number)
 		return
 	}

@@ -70,6 +70,7 @@ func (g *group) hold(s *shard, hash uint64, number uint32) {
 		op.Delete = true
 	} else {
 		op.Record.Attrs, op.Record.Value, op.Record.ValueLen = e.attrs(), e.value(), int64(header.valueLen)
+		op.Record.LastAccessMs = header.lastAccessMs()
 	}
 	g.commit.Ops = append(g.commit.Ops, op)
 }

@@ -397,7 +397,7 @@ func (in *invalidation) isFirstLive(r *Record) bool {
 	}
 	in.seen[hash] = struct{}{}
 	c.revokeLeaseOf(hash)
-	return r.Attrs.StateAt(c.clock.ms(), r.Attrs.CreatedMs()) != Dead && !c.isSuperseded(hash, r) &&
+	return r.Attrs.StateAt(c.clock.ms(), r.LastAccessMs) != Dead && !c.isSuperseded(hash, r) &&
 		!c.fences.coversBefore(in.fence, r) && c.generation(r.Namespace) != nil
 }
 

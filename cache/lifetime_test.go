@@ -6,6 +6,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"pgcache/cache/arena"
+	"pgcache/cache/wheel"
 )
 
 // placements move the one entry of a cache to every place an entry can be.
@@ -88,6 +91,143 @@ func TestLifetimesEndAtTheSameMomentEverywhere(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestIdleTTLSlidesWhereverTheEntryIs: it is read in one place near its end, and moved to
+// another.
+func TestIdleTTLSlidesWhereverTheEntryIs(t *testing.T) {
+	for from, before := range placements {
+		for to, after := range placements {
+			for _, admission := range []Admission{AdmitAuto, AdmitNever} {
+				t.Run(fmt.Sprint(from, " to ", to, "/", admission), func(t *testing.T) {
+					clock := newFakeClock()
+					tier := newMemTier()
+					tier.now = func() int64 { return clock.Now().UnixMilli() }
+					c := open(t, Config{Tier: tier, Now: clock.Now})
+					put(t, c, "n", "k", "v", func(d *Draft) { d.IdleTTL, d.Admission = 10*time.Second, admission })
+					c = before(t, c)
+					created := clock.Now()
+					var accessed time.Time
+					for range 3 {
+						clock.advance(6 * time.Second)
+						wantValue(t, c, "n", "k", "v")
+						c = after(t, c)
+						clock.advance(5 * time.Second) // beyond its end without the access
+						must(c.SweepExpired(background, SweepLimits{EntriesMax: 10, Duration: time.Minute}))
+						accessed = clock.Now()
+						wantValue(t, c, "n", "k", "v")
+						c = after(t, c)
+					}
+					clock.advance(10*time.Second - time.Millisecond)
+					var h Hit
+					if ok, err := c.Peek(background, K("n", "k"), &h); !ok || err != nil ||
+						h.LastAccessMs() != accessed.UnixMilli() || h.Attrs().CreatedMs() != created.UnixMilli() {
+						t.Errorf("before its end: %v %v, last access %d, want %d", ok, err, h.LastAccessMs(), accessed.UnixMilli())
+					}
+					h.Release()
+					clock.advance(time.Millisecond)
+					if stateOf(t, c, "n", "k") != Dead {
+						t.Error("it does not end")
+					}
+					settle(t, c)
+					must(c.SweepExpired(background, SweepLimits{EntriesMax: 10, Duration: time.Minute}))
+					if n := c.Stats().Entries; n != 0 {
+						t.Errorf("%d entries after the sweep", n)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestShortIdleTTLSlides(t *testing.T) {
+	clock := newFakeClock()
+	c := open(t, Config{Now: clock.Now})
+	put(t, c, "n", "k", "v", func(d *Draft) { d.IdleTTL = 400 * time.Millisecond })
+	for range 10 {
+		clock.advance(300 * time.Millisecond)
+		wantValue(t, c, "n", "k", "v")
+	}
+	clock.advance(400 * time.Millisecond)
+	wantAbsent(t, c, "n", "k")
+}
+
+// TestCrashLosesLittleOfAnIdleTTL: while memory answers the reads, the tier is told from
+// time to time, and not of each.
+func TestCrashLosesLittleOfAnIdleTTL(t *testing.T) {
+	for _, idle := range []time.Duration{3 * time.Second, 80 * time.Second, 24 * time.Hour} {
+		t.Run(idle.String(), func(t *testing.T) {
+			clock := newFakeClock()
+			tier := newMemTier()
+			c, err := Open(Config{Tier: tier, Now: clock.Now, memory: arena.Heap()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			put(t, c, "n", "k", "v", func(d *Draft) { d.IdleTTL = idle })
+			settle(t, c)
+			lag := time.Duration(accessTellMs(idle.Milliseconds())) * time.Millisecond
+			if lag > max(idle/8, time.Second) || lag > 5*time.Minute {
+				t.Errorf("told every %s", lag)
+			}
+			const rounds = 20
+			for range rounds * 10 {
+				clock.advance(lag / 10)
+				wantValue(t, c, "n", "k", "v")
+				c.sweepL1(background, SweepLimits{EntriesMax: 10, Duration: time.Minute}, &SweepResult{})
+			}
+			if n := tier.accesses.Load(); n < rounds/2 || n > 2*rounds { // the wheel may come early
+				t.Errorf("told %d times in %d times %s", n, rounds, lag)
+			}
+			survivor := tier.crash(1 << 30)
+			c.abandon()
+			c = open(t, Config{Tier: survivor, Now: clock.Now})
+			var h Hit
+			defer h.Release()
+			ok, err := c.Peek(background, K("n", "k"), &h)
+			if lost := clock.Now().UnixMilli() - h.LastAccessMs(); !ok || err != nil || lost > lag.Milliseconds()+lag.Milliseconds()/10+wheel.TickMs {
+				t.Errorf("%v %v, %d ms are lost", ok, err, lost)
+			}
+		})
+	}
+}
+
+// TestAccessesThatTheTierHasNoRoomFor are told when it has.
+func TestAccessesThatTheTierHasNoRoomFor(t *testing.T) {
+	clock := newFakeClock()
+	tier := newMemTier()
+	c := open(t, Config{Tier: tier, Now: clock.Now})
+	put(t, c, "n", "k", "v", func(d *Draft) { d.IdleTTL = 10 * time.Second })
+	settle(t, c)
+	clock.advance(8 * time.Second)
+	wantValue(t, c, "n", "k", "v")
+	tier.fullOfAccesses.Store(true)
+	c.sweepL1(background, SweepLimits{EntriesMax: 10, Duration: time.Minute}, &SweepResult{})
+	if tier.accesses.Load() != 0 {
+		t.Error("told")
+	}
+	c = placements["restart"](t, c)
+	clock.advance(9 * time.Second)
+	wantValue(t, c, "n", "k", "v")
+}
+
+// TestPromotionTakesTheLatestAccess: while an entry waits to be copied, it is read again.
+func TestPromotionTakesTheLatestAccess(t *testing.T) {
+	clock := newFakeClock()
+	c := open(t, Config{Tier: newMemTier(), Now: clock.Now})
+	put(t, c, "n", "k", "v", func(d *Draft) { d.IdleTTL = 10 * time.Second })
+	settle(t, c)
+	evictAll(c)
+	gen := c.generationOf([]byte("n"))
+	var r Record
+	if ok, err := c.config.Tier.Get(background, gen.id, []byte("k"), true, &r); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	job := promotionJob{gen: gen, r: &r, nowMs: clock.Now().UnixMilli()}
+	clock.advance(5 * time.Second)
+	c.noteTierAccess(&r, clock.Now().UnixMilli())
+	if got := c.latestAccess(background, &job); got != clock.Now().UnixMilli() {
+		t.Errorf("%d, want %d", got, clock.Now().UnixMilli())
 	}
 }
 

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // memTier is a Tier in memory whose unsynced operations are lost by crash, as a prefix
@@ -18,12 +21,16 @@ type memTier struct {
 	log      []func(*memState) // since the last sync
 	durable  memState
 	onRemove func(NamespaceID, []byte, Sequence)
+	onIdle   func(NamespaceID, []byte, Sequence) int64
 	now      func() int64 // for Sweep; nil: nothing is dead
 
-	fail    atomic.Bool   // writes fail
-	hold    chan struct{} // not nil: data writes wait for a value
-	writing chan struct{} // not nil: told when a data write begins
-	reads   atomic.Int64
+	fail atomic.Bool // writes fail
+	// fullOfAccesses: there is no room for accesses until they are saved.
+	fullOfAccesses atomic.Bool
+	accesses       atomic.Int64  // that were noted
+	hold           chan struct{} // not nil: data writes wait for a value
+	writing        chan struct{} // not nil: told when a data write begins
+	reads          atomic.Int64
 	// snapshots is how many are open.
 	snapshots atomic.Int64
 	// afterWrite, if set, makes of the next write that was applied one that failed.
@@ -81,6 +88,7 @@ func (t *memTier) crash(keep int) *memTier {
 			op(&t.durable)
 		}
 	}
+	n.now = t.now
 	n.live, n.durable = t.durable, newMemState()
 	n.durable = n.live.clone()
 	return n
@@ -210,6 +218,7 @@ func (t *memTier) write(ops []TierOp) {
 		}
 		op.Record.StoredLen = int64(len(op.Record.Value))
 		r := op.Record
+		r.LastAccessMs = max(r.LastAccessMs, r.Attrs.CreatedMs())
 		r.Key, r.Attrs, r.Value = bytes.Clone(r.Key), Attrs(bytes.Clone(r.Attrs)), append([]byte{}, r.Value...)
 		t.apply(false, func(s *memState) { s.records[key] = r; s.last = max(s.last, seq) })
 	}
@@ -334,25 +343,31 @@ func (t *memTier) ScanPrefix(_ context.Context, ns NamespaceID, prefix []byte, v
 
 func (t *memTier) Sweep(_ context.Context, limits SweepLimits) (SweepResult, error) {
 	var result SweepResult
+	if t.now == nil {
+		return result, nil
+	}
 	t.mu.Lock()
+	records := slices.Collect(maps.Values(t.live.records))
+	t.mu.Unlock()
 	var removed []Record
-	for key, r := range t.live.records {
-		deadline, ok := r.Attrs.DeadlineMs()
-		if idle := r.Attrs.IdleMs(); idle > 0 {
-			ok, deadline = true, r.Attrs.CreatedMs()+idle
-		}
-		if !ok || t.now == nil || deadline > t.now() {
+	for _, r := range records {
+		// Asked without the lock, which is taken by those who hold the cache's.
+		if r.Attrs.StateAt(t.now(), max(r.LastAccessMs, t.onIdle(r.Namespace, r.Key, r.Seq))) != Dead {
 			continue
 		}
 		if result.Scanned == limits.EntriesMax {
 			result.Truncated = true
 			break
 		}
-		result.Add(key.ns, SweepCount{1, 1, int64(len(r.Value))})
-		removed = append(removed, r)
-		t.apply(false, func(s *memState) { delete(s.records, key) })
+		t.mu.Lock()
+		key := memKey{r.Namespace, string(r.Key)}
+		if now, ok := t.live.records[key]; ok && now.Seq == r.Seq && now.LastAccessMs == r.LastAccessMs {
+			result.Add(key.ns, SweepCount{1, 1, int64(len(r.Value))})
+			removed = append(removed, r)
+			t.apply(false, func(s *memState) { delete(s.records, key) })
+		}
+		t.mu.Unlock()
 	}
-	t.mu.Unlock()
 	for _, r := range removed {
 		t.onRemove(r.Namespace, r.Key, r.Seq)
 	}
@@ -436,6 +451,30 @@ func (t *memTier) Usage(id NamespaceID) NamespaceUsage {
 	return u
 }
 
+func (t *memTier) OnIdle(f func(NamespaceID, []byte, Sequence) int64) { t.onIdle = f }
+
+func (t *memTier) NoteAccess(ns NamespaceID, key []byte, seq Sequence, ms int64) bool {
+	if t.fullOfAccesses.Load() {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.accesses.Add(1)
+	k := memKey{ns, string(key)}
+	t.apply(false, func(s *memState) {
+		if r, ok := s.records[k]; ok && r.Seq == seq && ms > r.LastAccessMs {
+			r.LastAccessMs = ms
+			s.records[k] = r
+		}
+	})
+	return true
+}
+
+func (t *memTier) SaveAccesses(context.Context) error {
+	t.fullOfAccesses.Store(false)
+	return nil
+}
+
 func (t *memTier) OnRemove(f func(NamespaceID, []byte, Sequence)) { t.onRemove = f }
 
 // removeOldest drops one record as an eviction would.
@@ -471,3 +510,30 @@ func (t *memTier) Sync(context.Context) error {
 }
 
 func (t *memTier) Close() error { return t.Sync(context.Background()) }
+
+// newModelTier is a memTier for the model.
+func newModelTier(now func() time.Time) ModelTier {
+	t := newMemTier()
+	t.now = func() int64 { return now().UnixMilli() }
+	return t
+}
+
+func (t *memTier) Restart() ModelTier { return t.survivor(1 << 30) }
+
+func (t *memTier) Crash(random *rand.Rand) func() ModelTier {
+	survivor := t.survivor(random.IntN(50))
+	return func() ModelTier { return survivor }
+}
+
+func (t *memTier) survivor(keep int) ModelTier {
+	n := t.crash(keep)
+	t.fail.Store(true) // an abandoned process changes nothing any more
+	return n
+}
+
+func (t *memTier) Abandon() {}
+
+func (t *memTier) RemoveOldest() (NamespaceID, string, bool) {
+	key, ok := t.removeOldest()
+	return key.ns, key.key, ok
+}

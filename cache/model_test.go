@@ -14,9 +14,11 @@ import (
 	"pgcache/cache/arena"
 )
 
+const modelSeedsDefault = 40
+
 var (
 	modelSeed  = flag.Uint64("seed", 0, "run the model test with this seed only")
-	modelSeeds = flag.Uint64("seeds", 40, "run the model test with so many seeds")
+	modelSeeds = flag.Uint64("seeds", modelSeedsDefault, "run the model test with so many seeds")
 )
 
 // model is the cache as a user may think of it: a map. The cache may forget what it
@@ -32,6 +34,8 @@ type modelEntry struct {
 	tags      []string
 	deps      []string
 	deadline  int64 // Unix ms; 0: none
+	idleMs    int64 // 0: none
+	accessed  int64 // the last access that counts, Unix ms
 	version   int64 // 0: none
 	unsynced  []*modelEntry
 	inDurable bool
@@ -42,7 +46,7 @@ type modelRun struct {
 	mode   string
 	random *rand.Rand
 	clock  *fakeClock
-	tier   *memTier
+	tier   ModelTier // nil: memory only
 	cfg    Config
 	c      *Cache
 	m      model
@@ -104,6 +108,11 @@ func FuzzModel(f *testing.F) {
 }
 
 func runModel(t *testing.T, mode string, source rand.Source, goesOn func(steps int) bool) {
+	runModelOn(t, mode, newModelTier, source, goesOn)
+}
+
+// runModelOn is runModel with another tier, if the mode has one.
+func runModelOn(t *testing.T, mode string, newTier func(now func() time.Time) ModelTier, source rand.Source, goesOn func(steps int) bool) {
 	r := &modelRun{t: t, mode: mode, random: rand.New(source), clock: newFakeClock()}
 	r.m = model{map[string]*modelEntry{}, map[string]bool{}}
 	r.cfg = Config{L1BytesMax: 64 << 20, Now: r.clock.Now, memory: arena.Heap()}
@@ -115,14 +124,14 @@ func runModel(t *testing.T, mode string, source rand.Source, goesOn func(steps i
 		r.cfg.PromoteOn, r.cfg.PromotionWorkers, r.cfg.PromotionQueueMax = PromoteOnSecondHit, 2, 2
 	}
 	if mode != "memory" {
-		r.tier = newMemTier()
+		r.tier = newTier(r.clock.Now)
 		r.cfg.Tier = r.tier
 	}
 	r.open()
 	// Swarm testing: each run leaves some operations out.
 	var ops []func()
 	for _, op := range []func(){r.put, r.put, r.put, r.putLarge, r.get, r.get, r.get, r.scan, r.remove, r.tag, r.dependency, r.prefix, r.flush, r.touch, r.lease,
-		r.advance, r.evict, r.settleNow, r.restart, r.crash, r.tierEvicts} {
+		r.advance, r.slide, r.slide, r.slide, r.sweep, r.evict, r.settleNow, r.restart, r.crash, r.tierEvicts, r.saveAccesses} {
 		if r.random.IntN(5) > 0 {
 			ops = append(ops, op)
 		}
@@ -178,7 +187,13 @@ func (r *modelRun) putLarge() { r.putSize(r.random.IntN(100_000)) }
 func (r *modelRun) putSize(size int) {
 	ns, key := r.pick()
 	r.serial++
-	value := fmt.Sprintf("%d:%s", r.serial, bytes.Repeat([]byte{'x'}, size))
+	text := bytes.Repeat([]byte{'x'}, size)
+	if noise := rand.New(rand.NewPCG(uint64(r.serial), 1)); r.random.IntN(2) == 0 { // does not compress
+		for i := range text {
+			text[i] = byte(noise.Uint32())
+		}
+	}
+	value := fmt.Sprintf("%d:%s", r.serial, text)
 	e := &modelEntry{value: value, tags: r.some("t", "u"), deps: r.some("d")}
 	d := NewDraft([]byte(value))
 	d.Tags, d.Dependencies = e.tags, e.deps
@@ -189,6 +204,10 @@ func (r *modelRun) putSize(size int) {
 	if r.random.IntN(3) == 0 {
 		d.TTL = time.Duration(1+r.random.IntN(20)) * time.Second
 		e.deadline = r.now() + d.TTL.Milliseconds()
+	}
+	if r.random.IntN(3) == 0 {
+		d.IdleTTL = time.Duration(1+r.random.IntN(12_000)) * time.Millisecond
+		e.idleMs, e.accessed = d.IdleTTL.Milliseconds(), r.now()
 	}
 	if r.random.IntN(4) == 0 {
 		d.HasVersion, d.Version = true, int64(1+r.random.IntN(5))
@@ -262,7 +281,7 @@ func (r *modelRun) touch() {
 	}
 	if result.Existed && old != nil {
 		e := *old
-		e.deadline, e.unsynced = r.now()+ttl.Milliseconds(), nil
+		e.deadline, e.accessed, e.unsynced = r.now()+ttl.Milliseconds(), r.now(), nil
 		r.store(id, &e)
 	}
 }
@@ -283,6 +302,9 @@ func (r *modelRun) lease() {
 		return
 	}
 	r.note("lease of %s: %s", id, state)
+	if state == LeaseHit {
+		r.access(e)
+	}
 	if state != LeaseGranted {
 		return
 	}
@@ -320,10 +342,17 @@ func (r *modelRun) lease() {
 // live is the model's live entry.
 func (r *modelRun) live(id string) *modelEntry {
 	e := r.m.entries[id]
-	if e != nil && e.deadline != 0 && r.now() >= e.deadline {
+	if e != nil && (e.deadline != 0 && r.now() >= e.deadline || e.idleMs != 0 && r.now() >= e.accessed+e.idleMs) {
 		return nil
 	}
 	return e
+}
+
+// access notes that the entry was read.
+func (r *modelRun) access(e *modelEntry) {
+	if e.idleMs != 0 && r.now()-e.accessed >= min(1000, max(e.idleMs/8, 1)) {
+		e.accessed = r.now()
+	}
 }
 
 // forgetful reports that the cache may have evicted the key for good.
@@ -350,6 +379,8 @@ func (r *modelRun) check(id string) {
 		r.t.Errorf("%s: served %.20q, newest is %.20q", id, got, e.value)
 	case !ok && e != nil && !r.forgetful(id):
 		r.t.Errorf("%s: lost %.20q", id, e.value)
+	case ok:
+		r.access(e)
 	}
 }
 
@@ -404,7 +435,7 @@ func (r *modelRun) remove() {
 }
 
 func (r *modelRun) drop(id string) {
-	if e := r.m.entries[id]; e != nil && e.deadline != 0 && r.now() >= e.deadline {
+	if r.m.entries[id] != nil && r.live(id) == nil {
 		// A dead entry is not deleted: after a crash an older write may come back.
 		return
 	}
@@ -469,10 +500,67 @@ func (r *modelRun) flush() {
 }
 
 func (r *modelRun) advance() {
-	d := time.Duration(r.random.IntN(8000)) * time.Millisecond
+	r.advanceBy(time.Duration(r.random.IntN(8000)) * time.Millisecond)
+}
+
+func (r *modelRun) advanceBy(d time.Duration) {
+	for !r.c.promotions.isIdle() { // else one could take an access for the last that is not
+		<-time.After(100 * time.Microsecond)
+	}
 	r.note("advance %s", d)
 	r.clock.advance(d)
-	r.c.sweepL1(background, SweepLimits{EntriesMax: 1 + r.random.Int64N(100), Duration: time.Minute}, &SweepResult{})
+}
+
+// slide reads an entry with an idle TTL near its end, and then changes where it is.
+func (r *modelRun) slide() {
+	var idle []string
+	for id, e := range r.m.entries {
+		if e.idleMs > 0 && r.live(id) != nil {
+			idle = append(idle, id)
+		}
+	}
+	if len(idle) == 0 {
+		return
+	}
+	slices.Sort(idle)
+	id := idle[r.random.IntN(len(idle))]
+	left := r.m.entries[id].accessed + r.m.entries[id].idleMs - r.now()
+	r.advanceBy(time.Duration(left*int64(50+r.random.IntN(51))/100) * time.Millisecond)
+	r.check(id)
+	steps := []func(){r.evict, r.sweep, r.saveAccesses, r.settleNow, r.restart}
+	for range r.random.IntN(4) {
+		steps[r.random.IntN(len(steps))]()
+	}
+	if r.random.IntN(2) == 0 && r.live(id) != nil {
+		e := r.m.entries[id]
+		r.advanceBy(time.Duration(e.accessed+e.idleMs-r.now()-r.random.Int64N(2)) * time.Millisecond)
+		r.check(id)
+	}
+}
+
+// sweep removes what is dead, in any tier, and tells the tier of accesses.
+func (r *modelRun) sweep() {
+	if r.tier != nil && r.random.IntN(2) == 0 {
+		r.note("sweep of the tier")
+		if _, err := r.tier.Sweep(background, SweepLimits{EntriesMax: 100, Duration: time.Minute}); err != nil {
+			r.t.Error(err)
+		}
+		return
+	}
+	r.note("sweep")
+	if _, err := r.c.SweepExpired(background, SweepLimits{EntriesMax: 1 + r.random.Int64N(100), Duration: time.Minute}); err != nil {
+		r.t.Error(err)
+	}
+}
+
+func (r *modelRun) saveAccesses() {
+	if r.tier == nil {
+		return
+	}
+	r.note("save accesses")
+	if err := r.tier.SaveAccesses(background); err != nil {
+		r.t.Error(err)
+	}
 }
 
 func (r *modelRun) evict() {
@@ -491,10 +579,10 @@ func (r *modelRun) tierEvicts() {
 	if r.tier == nil {
 		return
 	}
-	key, ok := r.tier.removeOldest()
-	if gen := r.c.generation(key.ns); ok && gen != nil {
-		r.note("tier evicts %s/%s", gen.owner.name, key.key)
-		r.m.mayMiss[gen.owner.name+"/"+key.key] = true
+	ns, key, ok := r.tier.RemoveOldest()
+	if gen := r.c.generation(ns); ok && gen != nil {
+		r.note("tier evicts %s/%s", gen.owner.name, key)
+		r.m.mayMiss[gen.owner.name+"/"+key] = true
 	}
 }
 
@@ -506,7 +594,7 @@ func (r *modelRun) restart() {
 	if err := r.c.Close(background); err != nil {
 		r.t.Error(err)
 	}
-	r.tier = r.tier.crash(1 << 30)
+	r.tier = r.tier.Restart()
 	r.reopen()
 }
 
@@ -522,20 +610,26 @@ func (r *modelRun) crash() {
 	if r.tier == nil || r.random.IntN(3) > 0 {
 		return
 	}
-	survivor := r.tier.crash(r.random.IntN(50))
+	survivor := r.tier.Crash(r.random)
 	r.note("crash")
-	r.tier.fail.Store(true) // the abandoned process changes nothing any more
 	r.c.abandon()
-	r.tier = survivor
+	r.tier.Abandon()
+	r.tier = survivor()
 	r.reopen()
 	for id, e := range r.m.entries {
 		ns, key, _ := strings.Cut(id, "/")
+		before := r.accessOf(ns, key)
 		got, hardMs, version, ok := r.look(ns, key)
 		delete(r.m.entries, id)
 		delete(r.m.mayMiss, id)
 		for _, candidate := range append(e.unsynced, e) {
 			if ok && candidate.value == got && candidate.deadline == hardMs && candidate.version == version {
-				candidate.unsynced = nil
+				if candidate.unsynced = nil; candidate.idleMs != 0 {
+					if before > candidate.accessed {
+						r.t.Errorf("after the crash %s was accessed at %d, not %d", id, before, candidate.accessed)
+					}
+					candidate.accessed = r.accessOf(ns, key)
+				}
 				r.m.entries[id] = candidate
 			}
 		}
@@ -543,6 +637,16 @@ func (r *modelRun) crash() {
 			r.t.Errorf("after the crash %s is %.20q, which was removed or never there", id, got)
 		}
 	}
+}
+
+// accessOf is the last access to a live entry; 0: there is none.
+func (r *modelRun) accessOf(ns, key string) int64 {
+	var h Hit
+	defer h.Release()
+	if found, err := r.c.Peek(background, K(ns, key), &h); err != nil || !found {
+		return 0
+	}
+	return h.LastAccessMs()
 }
 
 // abandon stops the goroutines of a cache without writing anything.

@@ -163,10 +163,23 @@ func (c *Cache) runPromotions(ctx context.Context) {
 			case p.work <- struct{}{}: // there may be more: let another worker look, too
 			default:
 			}
-			c.promote(j.shard, j.hash, j.gen, j.r, j.m, j.nowMs, nil)
+			c.promote(j.shard, j.hash, j.gen, j.r, j.m, c.latestAccess(ctx, &j), nil)
 			p.done()
 		}
 	}
+}
+
+// latestAccess is the time of the read that asked for the promotion or, with an idle TTL,
+// of a later one that the tier has answered since.
+func (c *Cache) latestAccess(ctx context.Context, j *promotionJob) int64 {
+	if j.r.Attrs.IdleMs() == 0 {
+		return j.nowMs
+	}
+	var now Record
+	if ok, err := c.config.Tier.Get(ctx, j.gen.id, j.r.Key, false, &now); err != nil || !ok || now.Seq != j.r.Seq {
+		return j.nowMs // the mark, or the next read, tells what became of it
+	}
+	return max(j.nowMs, now.LastAccessMs)
 }
 
 // flight is a read of the tier that others wait for instead of reading the same.

@@ -114,7 +114,7 @@ func (s *shard) evictOf(gen *generation, goal int64) (looked, total uint32) {
 func (s *shard) oldest(slots []uint32) uint32 {
 	best := 0
 	for i := range slots {
-		if s.entryOf(slots[i]).header().lastAccessMs.Load() < s.entryOf(slots[best]).header().lastAccessMs.Load() {
+		if s.entryOf(slots[i]).header().lastAccessMs() < s.entryOf(slots[best]).header().lastAccessMs() {
 			best = i
 		}
 	}

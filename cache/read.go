@@ -7,10 +7,6 @@ import (
 	"pgcache/cache/arena"
 )
 
-// accessGranularityMs: the last access is noted to the second, so that a hot entry's
-// header stays in every core's cache.
-const accessGranularityMs = 1000
-
 // found is what a look into L1 tells.
 type found uint8
 
@@ -45,8 +41,8 @@ func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h 
 		s.policy.Access(number)
 	}
 	s.pin(number, e, nowMs, state, h)
-	if header := e.header(); isAccess && nowMs-h.lastAccess >= accessGranularityMs {
-		header.lastAccessMs.Store(nowMs)
+	if isAccess && nowMs > h.lastAccess && nowMs-h.lastAccess >= h.attrs.accessGrainMs() {
+		e.header().setAccess(nowMs, true)
 	}
 	s.mu.RUnlock()
 	return foundLive, m
@@ -70,7 +66,7 @@ func (s *shard) pin(number uint32, e entry, nowMs int64, state State, h *Hit) {
 	h.value, h.valueLen = e.value(), int64(header.valueLen)
 	h.attrs = e.attrs()
 	h.seq = header.seq
-	h.lastAccess = header.lastAccessMs.Load()
+	h.lastAccess = header.lastAccessMs()
 	h.storedLen = int64(header.storedLen.Load())
 	h.nowMs, h.state = nowMs, state
 	h.tiers = InL1
@@ -143,7 +139,7 @@ func (c *Cache) fetch(ctx context.Context, s *shard, hash uint64, gen *generatio
 	if err != nil || !ok {
 		return foundAbsent, err
 	}
-	h.lastAccess = r.Attrs.CreatedMs()
+	c.noteTierAccess(r, h.nowMs)
 	switch {
 	case isShared || !s.isWantedInL1(hash, r): // who reads it promotes it
 	case c.config.PromotionWorkers == 0:
@@ -186,18 +182,18 @@ func (c *Cache) readBy(gen *generation, r *Record, h *Hit, withValue bool, get f
 		return c.readBy(gen, r, h, withValue, get)
 	}
 	nowMs := c.clock.ms()
-	state := r.Attrs.StateAt(nowMs, r.Attrs.CreatedMs())
+	state := r.Attrs.StateAt(nowMs, r.LastAccessMs)
 	if state == Dead {
 		return false, false, nil
 	}
 	*h = Hit{
 		value: r.Value, valueLen: r.ValueLen, storedLen: r.StoredLen, attrs: r.Attrs, seq: r.Seq,
-		lastAccess: r.Attrs.CreatedMs(), nowMs: nowMs, tiers: InL2, state: state, unloaded: !withValue,
+		lastAccess: r.LastAccessMs, nowMs: nowMs, tiers: InL2, state: state, unloaded: !withValue,
 	}
 	return true, false, nil
 }
 
-// promote copies a record, read at nowMs, into L1, unless something happened to the key
+// promote copies a record, accessed at nowMs, into L1, unless something happened to the key
 // since the mark, and then pins h, if there is one, to the copy.
 func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mark, nowMs int64, h *Hit) {
 	size := int64(arena.Size(entryBytes(len(r.Key), len(r.Attrs), len(r.Value)))) + overheadOf(r.Attrs)
@@ -230,7 +226,11 @@ func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mar
 	}
 	header := e.header()
 	header.seq = r.Seq
-	header.lastAccessMs.Store(nowMs)
+	access := r.LastAccessMs
+	if nowMs-access >= r.Attrs.accessGrainMs() {
+		access = nowMs
+	}
+	header.setAccess(access, access != r.LastAccessMs)
 	header.storedLen.Store(int32(r.StoredLen))
 	number := s.publish(hash, ref, 0)
 	s.queue(number)

@@ -68,7 +68,8 @@ func (s *shard) expire(looks int, report func(NamespaceID, SweepCount)) int {
 		namespace := e.header().namespace
 		if e.stateAt(nowMs) != Dead && c.generation(namespace) != nil {
 			report(namespace, SweepCount{Scanned: 1})
-			return e.dueMs() // it was accessed, or has come only part of the way
+			s.tellAccess(number) // if there is no room, then the next time
+			return s.lookMs(e)
 		}
 		report(namespace, SweepCount{Scanned: 1, Removed: 1, Bytes: slotBytes(e)})
 		c.countDead(e, s.slot(number).flags)

@@ -127,6 +127,7 @@ func (s *shard) evict(number uint32) {
 		s.remove(number)
 		return
 	}
+	s.tellAccess(number)
 	s.cache.counters.evictions.Add(1)
 	if gen := s.cache.generation(e.header().namespace); gen != nil {
 		gen.owner.counters.evictions.Add(1)

@@ -246,13 +246,13 @@ func (s *Scan) read(ctx context.Context, row *scanRow, h *Hit) (bool, error) {
 		return false, nil
 	}
 	nowMs := c.clock.ms()
-	state := r.Attrs.StateAt(nowMs, r.Attrs.CreatedMs())
+	state := r.Attrs.StateAt(nowMs, r.LastAccessMs)
 	if state == Dead {
 		return false, nil
 	}
 	*h = Hit{
 		valueLen: r.ValueLen, storedLen: r.StoredLen, attrs: r.Attrs, seq: r.Seq,
-		lastAccess: r.Attrs.CreatedMs(), nowMs: nowMs, tiers: InL2, state: state, unloaded: true,
+		lastAccess: r.LastAccessMs, nowMs: nowMs, tiers: InL2, state: state, unloaded: true,
 	}
 	return true, nil
 }

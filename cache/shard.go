@@ -207,7 +207,7 @@ func (s *shard) countSlot(e entry, flags slotFlags, sign int64) {
 func (s *shard) queue(number uint32) {
 	s.offer(number)
 	if e := s.entryOf(number); e.attrs().Expires() {
-		s.wheel.Schedule(number, e.dueMs())
+		s.wheel.Schedule(number, s.lookMs(e))
 	}
 }
 

@@ -112,6 +112,9 @@ type Record struct {
 	Value     []byte // nil when only metadata was asked for
 	ValueLen  int64  // payload bytes, known also when Value is nil
 	StoredLen int64  // bytes the tier stores for the payload (after compression)
+	// LastAccessMs is the last access that the tier was told of, Unix ms; the record's
+	// creation, if it was told of none or there is no idle TTL. In a put 0 means the creation.
+	LastAccessMs int64
 }
 
 // TierOp is one write: a put of Record when Delete is false, else the removal of the
@@ -178,6 +181,7 @@ type TierStats struct {
 	Evictions          int64
 	Expirations        int64
 	CorruptRecords     int64
+	AccessesDropped    int64 // that NoteAccess had no room for
 	CompressedRawBytes int64 // payload bytes before compression, of compressed records
 	CompressedBytes    int64 // the same after compression
 	CompressionSkipped int64 // payloads stored raw by rule
@@ -215,6 +219,13 @@ type Tier interface {
 
 	// Commit is Write for a block: however large, it is one atomic commit.
 	Commit(ctx context.Context, commit *TierCommit, sync bool) error
+
+	// NoteAccess tells of an access to a record with an idle TTL. It counts at once, and is
+	// stored later, with others, or by SaveAccesses and Close, unless the record is gone by
+	// then. It waits for no disk: false says that there is no room to remember it.
+	NoteAccess(ns NamespaceID, key []byte, seq Sequence, ms int64) bool
+	// SaveAccesses stores what NoteAccess was told. It need not be durable.
+	SaveAccesses(ctx context.Context) error
 
 	// PutNamespace stores row durably; one of the same id replaces the limits, which hold
 	// from then on. If old is not zero and not the row's own id, the generation old ends with
@@ -258,6 +269,10 @@ type Tier interface {
 	// decision (eviction, expiry, damage), outside any lock. Called once, before all else
 	// but State.
 	OnRemove(func(ns NamespaceID, key []byte, seq Sequence))
+
+	// OnIdle registers the function the tier asks, outside any lock, for the latest access
+	// to a record that it is about to remove for being idle; 0: none. Called once, likewise.
+	OnIdle(func(ns NamespaceID, key []byte, seq Sequence) int64)
 
 	Stats() TierStats
 

@@ -400,7 +400,7 @@ func (s *shard) noMemory(err error) error {
 // write publishes a new entry or tombstone, which has its sequence, and hands it to the
 // flusher or the eviction policy. REQUIRES: s.mu held.
 func (s *shard) write(hash uint64, ref arena.Ref, e entry, flags slotFlags) uint32 {
-	e.header().lastAccessMs.Store(s.cache.writtenMs(e))
+	e.header().setAccess(s.cache.writtenMs(e), false)
 	s.changes[stripeOf(hash)]++
 	s.revokeLease(hash) // answered, or overtaken
 	number := s.publish(hash, ref, flags)

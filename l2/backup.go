@@ -34,7 +34,7 @@ func (s *Store) Backup(ctx context.Context, path string) (report cache.BackupRep
 	defer context.AfterFunc(s.background, cancel)() // a closing store does not wait for it
 	s.files.hold()                                  // the files of the moment of the checkpoint stay until they are linked
 	defer s.files.unhold()
-	if err := s.sync(ctx); err != nil {
+	if err := errors.Join(s.saveAccesses(ctx), s.sync(ctx)); err != nil {
 		return report, fmt.Errorf("l2: backup: %w", err)
 	}
 	if err := ctx.Err(); err != nil { // the sync may have been done all the same

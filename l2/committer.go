@@ -235,6 +235,8 @@ func (g *group) commit(sync bool) (err error) {
 	}
 	if g.lastSeq > s.lastSeq {
 		g.set(s.seqKey, appendUint64(nil, uint64(g.lastSeq)))
+	}
+	if g.lastSeq > s.lastSeq || g.accessed {
 		if nowMs := s.cfg.Now().UnixMilli(); nowMs-s.lastMs >= timeRowEveryMs {
 			s.lastMs = nowMs
 			g.set(s.timeKey, appendUint64(nil, uint64(nowMs)))

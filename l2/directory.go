@@ -26,7 +26,8 @@ type directory struct {
 //	1  the first
 //	2  payload files; limits in N rows. Version 1 is read as it is, and becomes 2 by being
 //	   opened
-const formatVersion = 2
+//	3  last accesses in m rows. Versions 1 and 2 likewise
+const formatVersion = 3
 
 const (
 	markerName    = "FORMAT"

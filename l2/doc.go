@@ -42,17 +42,22 @@
 //
 // Little-endian:
 //
-//	 0  magic u8 | version u8 | codec u8 | placement u8
+//	 0  magic u8 | version u8 (1, or 2 with a last access) | codec u8 | placement u8
 //	 4  sequence u64
 //	12  raw length u64             payload before compression
 //	20  stored length u64          payload as stored
 //	28  crc32c u32                 of the payload as stored
 //	32  attributes length u32
 //	36  number u32                 in the payload file's name; zero if there is none
-//	40  crc32c u32                 of the m row's key, bytes 0..40 and the attributes
-//	44  attributes                 cache.Attrs
+//	40  crc32c u32                 of the m row's key, bytes 0..40, and what is before the payload
+//	44  last access i64            Unix ms; of version 2 only, see below
+//	    attributes                 cache.Attrs
 //	    payload                    in the m row if placement is inline; in the v row, or in
 //	                               the payload file, which holds nothing else
+//
+// An access to a record with an idle TTL is noted in memory, and with others in the m row,
+// whose x row moves; the v row stays as it was written and tells of none. What is noted in
+// memory counts for reads and sweeps at once; a crash loses it (accesses.go).
 //
 // Invariants:
 //

@@ -39,6 +39,7 @@ type group struct {
 	rejections    int64
 	rejectedBytes int64
 	firstDeadline uint64
+	accessed      bool // some record
 
 	// For the ledger.
 	touched      []byte // records
@@ -168,10 +169,7 @@ func (g *group) store(recordKey, row []byte, h, old *header) {
 	g.key = appendOrderedKey(g.key[:0], kindQueue, uint64(h.seq), recordKey)
 	g.set(g.key, h.appendQueueValue(nil, len(key)))
 	if deadline, ok := h.deadlineMs(); ok {
-		order := expiryOrder(deadline)
-		g.firstDeadline = min(g.firstDeadline, order)
-		g.key = appendOrderedKey(g.key[:0], kindExpiry, order, recordKey)
-		g.set(g.key, nil)
+		g.expireAt(recordKey, deadline)
 	}
 	for kind, text := range h.attrs.Labels() {
 		if old != nil && old.attrs.HasLabel(kind, string(text)) {
@@ -183,6 +181,14 @@ func (g *group) store(recordKey, row []byte, h, old *header) {
 	g.change(ns, 1, h.size(len(key)))
 	g.touch(recordKey, h.seq)
 	g.remember(recordKey, row)
+}
+
+// expireAt writes a record's x row.
+func (g *group) expireAt(recordKey []byte, deadlineMs int64) {
+	order := expiryOrder(deadlineMs)
+	g.firstDeadline = min(g.firstDeadline, order)
+	g.key = appendOrderedKey(g.key[:0], kindExpiry, order, recordKey)
+	g.set(g.key, nil)
 }
 
 // unstore removes all rows of a record.

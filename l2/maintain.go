@@ -29,6 +29,10 @@ func (s *Store) maintainLoop() {
 			return
 		case <-ticks:
 			s.tick()
+		case <-s.accesses.full:
+			if s.unwritable() == nil {
+				s.step("save accesses", s.saveAccesses)
+			}
 		}
 	}
 }
@@ -41,6 +45,7 @@ func (s *Store) tick() {
 		return // all that follows would wait
 	}
 	now := s.cfg.Now()
+	s.step("save accesses", s.saveAccesses)
 	s.step("forget what is hidden", s.writeMarks)
 	s.step("sync", func(ctx context.Context) error {
 		if s.cfg.SyncInterval < 0 || !s.unsynced.Load() {

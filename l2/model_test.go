@@ -67,7 +67,7 @@ func drawAttrs(t *rapid.T, nowMs int64) cache.Attrs {
 		in.HasHard, in.HardMs = true, nowMs+rapid.Int64Range(1, 5000).Draw(t, "ttl")
 		in.StaleMs = rapid.SampledFrom([]int64{0, 1000}).Draw(t, "stale")
 	}
-	if rapid.IntRange(0, 3).Draw(t, "idles") == 0 {
+	if rapid.IntRange(0, 1).Draw(t, "idles") == 0 {
 		in.IdleMs = rapid.Int64Range(1, 5000).Draw(t, "idle")
 	}
 	return cache.AppendAttrs(nil, &in)
@@ -91,7 +91,11 @@ func (m *model) write(t *rapid.T) {
 		if rapid.Bool().Draw(t, "compressible") {
 			value = compressible(size)
 		}
-		ops = append(ops, putOp(ns, key, seq, value, drawAttrs(t, m.clock.Now().UnixMilli())))
+		op := putOp(ns, key, seq, value, drawAttrs(t, m.clock.Now().UnixMilli()))
+		if rapid.Bool().Draw(t, "touched") {
+			op.Record.LastAccessMs = m.clock.Now().UnixMilli() + 5
+		}
+		ops = append(ops, op)
 	}
 	if err := m.s.Write(context.Background(), ops, rapid.Bool().Draw(t, "sync")); err != nil {
 		t.Fatal(err)
@@ -116,6 +120,40 @@ func (m *model) apply(t *rapid.T, op *cache.TierOp) {
 		delete(m.records, key)
 	default:
 		m.records[key] = op.Record
+		if r := op.Record; r.Attrs.IdleMs() == 0 || r.LastAccessMs == 0 {
+			r.LastAccessMs = r.Attrs.CreatedMs()
+			m.records[key] = r
+		}
+	}
+}
+
+// access raises the last access of a record.
+func (m *model) access(key string, ms int64) {
+	r := m.records[key]
+	r.LastAccessMs = max(r.LastAccessMs, ms)
+	m.records[key] = r
+}
+
+// noteAccess tells of accesses to records, and to ones that were.
+func (m *model) noteAccess(t *rapid.T) {
+	nowMs := m.clock.Now().UnixMilli()
+	for _, key := range slices.Sorted(maps.Keys(m.records)) {
+		r := m.records[key]
+		if r.Attrs.IdleMs() == 0 || r.Attrs.StateAt(nowMs, r.LastAccessMs) == cache.Dead {
+			continue // nobody is served it
+		}
+		seq := r.Seq
+		switch rapid.IntRange(0, 5).Draw(t, "access to "+key) {
+		case 0, 1:
+			continue
+		case 2:
+			seq--
+		default:
+			m.access(key, nowMs)
+		}
+		if !m.s.NoteAccess(r.Namespace, r.Key, seq, nowMs) {
+			t.Fatal("no room for an access")
+		}
 	}
 }
 
@@ -124,7 +162,7 @@ func (m *model) check(t *rapid.T) {
 	for _, ns := range m.names {
 		for _, key := range []string{"k", "k1", "k2", "k\x00", "k\xff", "other", "never"} {
 			want, held := m.records[modelKey(ns, []byte(key))]
-			if held && want.Attrs.StateAt(nowMs, want.Attrs.CreatedMs()) == cache.Dead {
+			if held && want.Attrs.StateAt(nowMs, want.LastAccessMs) == cache.Dead {
 				held = false
 			}
 			var got cache.Record
@@ -132,7 +170,7 @@ func (m *model) check(t *rapid.T) {
 			if err != nil || (ok && !held) || (!ok && held && !m.evicts) {
 				t.Fatalf("%s: %v %v, held %v", key, ok, err, held)
 			}
-			if ok && (got.Seq != want.Seq || !bytes.Equal(got.Value, want.Value) || !bytes.Equal(got.Attrs, want.Attrs)) {
+			if ok && (got.Seq != want.Seq || got.LastAccessMs != want.LastAccessMs || !bytes.Equal(got.Value, want.Value) || !bytes.Equal(got.Attrs, want.Attrs)) {
 				t.Fatalf("%s: another record, %d, want %d", key, got.Seq, want.Seq)
 			}
 		}
@@ -159,7 +197,7 @@ func (m *model) compare(t *rapid.T, what string, match func(*cache.Record) bool,
 	err := scan(func(r *cache.Record) bool {
 		key := modelKey(r.Namespace, r.Key)
 		want, ok := m.records[key]
-		if !ok || want.Seq != r.Seq || !match(&want) || seen[key] {
+		if !ok || want.Seq != r.Seq || want.LastAccessMs != r.LastAccessMs || !match(&want) || seen[key] {
 			t.Fatalf("%s: visits %q at %d", what, key, r.Seq)
 		}
 		seen[key] = true
@@ -169,7 +207,7 @@ func (m *model) compare(t *rapid.T, what string, match func(*cache.Record) bool,
 		t.Fatal(err)
 	}
 	for key, r := range m.records {
-		if match(&r) && !seen[key] && !m.evicts && r.Attrs.StateAt(nowMs, r.Attrs.CreatedMs()) != cache.Dead {
+		if match(&r) && !seen[key] && !m.evicts && r.Attrs.StateAt(nowMs, r.LastAccessMs) != cache.Dead {
 			t.Fatalf("%s: does not visit %q", what, key)
 		}
 	}
@@ -241,6 +279,16 @@ func testModel(t *testing.T, evicts bool) {
 			"write 2":   m.write,
 			"write 3":   m.write,
 			"watermark": m.watermark,
+			"access":    m.noteAccess,
+			"access 2":  m.noteAccess,
+			"save accesses": func(rt *rapid.T) {
+				if err := m.s.SaveAccesses(context.Background()); err != nil {
+					rt.Fatal(err)
+				}
+			},
+			"pass": func(rt *rapid.T) {
+				m.clock.advance(time.Duration(rapid.IntRange(0, 3000).Draw(rt, "ms")) * time.Millisecond)
+			},
 			"flush": func(rt *rapid.T) {
 				m.namespace(rt)
 				name := rapid.SampledFrom(slices.Sorted(maps.Keys(m.names))).Draw(rt, "name")
@@ -260,7 +308,7 @@ func testModel(t *testing.T, evicts bool) {
 				m.s.tick()
 				nowMs := m.clock.Now().UnixMilli()
 				maps.DeleteFunc(m.records, func(_ string, r cache.Record) bool {
-					return r.Attrs.StateAt(nowMs, r.Attrs.CreatedMs()) == cache.Dead
+					return r.Attrs.StateAt(nowMs, r.LastAccessMs) == cache.Dead
 				})
 			},
 			"flush memtable": func(rt *rapid.T) {

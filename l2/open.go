@@ -43,6 +43,7 @@ func newStore(cfg Config) *Store {
 		cfg:        cfg,
 		lookupKeys: sync.Pool{New: func() any { return new(lookupKeys) }},
 		notifier:   newNotifier(),
+		accesses:   newAccesses(),
 		highWater:  cfg.BytesMax / 100 * highWaterPct,
 		lowWater:   cfg.BytesMax / 100 * lowWaterPct,
 		requests:   make(chan *request, requestsMax),

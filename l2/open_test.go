@@ -103,7 +103,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"somebody's files", func(t *testing.T, fs vfs.FS) { writeFile(t, fs, "data/letter.txt", "dear") }, ErrForeign, false},
 		{"a PostgreSQL cluster", func(t *testing.T, fs vfs.FS) { writeFile(t, fs, "data/PG_VERSION", "17") }, ErrForeign, false},
 		{"another FORMAT file", rewrite(markerMagic, "minio"), ErrForeign, false},
-		{"newer format", rewrite("format 2", "format 3"), ErrNewerFormat, false},
+		{"newer format", rewrite("format 3", "format 4"), ErrNewerFormat, false},
 		{"incomplete marker", rewrite("state ready", "state rea"), ErrDamaged, false},
 		{"another store's marker", rewrite("id ", "id 0"), ErrDamaged, true},
 		{"database files gone", remove("data/db/*"), ErrDamaged, false},

@@ -71,11 +71,12 @@ const fileAttempts = 4
 func (s *Store) getRecord(keys *lookupKeys, withValue bool, dst *cache.Record) (header, bool, error) {
 	var missing fileID
 	for range fileAttempts {
+		written := s.accesses.written.Load()
 		iter, err := s.db.NewIter(&s.lookupOptions)
 		if err != nil {
 			return header{}, false, err
 		}
-		h, found, err := s.readRecord(iter, keys, withValue, dst)
+		h, found, err := s.readRecord(iter, keys, withValue, written, dst)
 		if closeErr := s.closeIter(iter); err == nil && closeErr != nil {
 			found, err = false, closeErr
 		}
@@ -123,7 +124,7 @@ func (s *Store) readFile(h *header, dst *cache.Record) error {
 
 // readRecord finds the record in the iterator's snapshot and fills dst.Attrs and, if
 // asked and not in a file, dst.Value. The slices of the header returned are no longer valid.
-func (s *Store) readRecord(iter *pebble.Iterator, keys *lookupKeys, withValue bool, dst *cache.Record) (header, bool, error) {
+func (s *Store) readRecord(iter *pebble.Iterator, keys *lookupKeys, withValue bool, written int64, dst *cache.Record) (header, bool, error) {
 	h, found, err := s.findRecord(iter, keys, withValue)
 	if err != nil {
 		return h, false, err
@@ -133,22 +134,57 @@ func (s *Store) readRecord(iter *pebble.Iterator, keys *lookupKeys, withValue bo
 		return h, false, nil
 	}
 	s.counters.metadataReads.Add(1)
+	if withValue && h.placement == placedRow && h.attrs.IdleMs() > 0 {
+		// Its v row does not tell of accesses.
+		return s.readIdle(iter, keys, written, h, dst)
+	}
+	s.raiseAccess(keys.record, &h, written)
 	if h.expired(s.cfg.Now().UnixMilli()) {
 		return h, false, nil
 	}
-	dst.Attrs = append(dst.Attrs[:0], h.attrs...)
+	dst.Attrs, dst.LastAccessMs = append(dst.Attrs[:0], h.attrs...), h.lastAccessMs()
 	if !withValue || h.placement == placedFile {
 		return h, true, nil
 	}
-	if checksum(h.payload) != h.crc {
-		return h, false, fmt.Errorf("%w: payload checksum", errDamaged)
+	err = s.readPayload(&h, dst)
+	return h, err == nil, err
+}
+
+// readIdle is readRecord's end for the v row of a record with an idle TTL: it looks into the
+// m row as well, once what is needed of the v row is copied.
+func (s *Store) readIdle(iter *pebble.Iterator, keys *lookupKeys, written int64, h header, dst *cache.Record) (header, bool, error) {
+	dst.Attrs = append(dst.Attrs[:0], h.attrs...)
+	if err := s.readPayload(&h, dst); err != nil {
+		return h, false, err
 	}
-	value, err := s.compressor.expand(dst.Value, &h, h.payload)
+	h.attrs, h.payload = dst.Attrs, nil
+	row, found, err := lookup(iter, keys.record)
 	if err != nil {
 		return h, false, err
 	}
-	dst.Value = value
-	return h, true, nil
+	if !found {
+		return h, false, fmt.Errorf("%w: a payload without its record", errDamaged)
+	}
+	m, err := decodeHeader(keys.record, row)
+	if err != nil {
+		return m, false, err
+	}
+	h.accessMs = m.accessMs
+	s.raiseAccess(keys.record, &h, written)
+	dst.LastAccessMs = h.lastAccessMs()
+	return h, !h.expired(s.cfg.Now().UnixMilli()), nil
+}
+
+// readPayload checks and expands the payload in a row into dst.Value.
+func (s *Store) readPayload(h *header, dst *cache.Record) error {
+	if checksum(h.payload) != h.crc {
+		return fmt.Errorf("%w: payload checksum", errDamaged)
+	}
+	value, err := s.compressor.expand(dst.Value, h, h.payload)
+	if err == nil {
+		dst.Value = value
+	}
+	return err
 }
 
 // findRecord reads the row that has what is asked for: the v row first, because most hits

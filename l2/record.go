@@ -29,9 +29,12 @@ const (
 )
 
 const (
-	headerMagic     = 0xC5
-	headerVersion   = 1
+	headerMagic         = 0xC5
+	headerVersion       = 1
+	headerVersionAccess = 2 // with the last access between header and attributes
+
 	headerSize      = 44
+	accessSize      = 8
 	headerCRCOffset = 40
 
 	// inlineBytesMax is the largest stored payload kept in the m row: it saves a row, and
@@ -58,6 +61,7 @@ type header struct {
 	storedLen uint64
 	crc       uint32
 	file      uint32 // the number in the name of the payload file
+	accessMs  int64  // the last access, if later than the creation, else 0; m rows only
 	attrs     cache.Attrs
 	payload   []byte // as stored; nil in the m row of a payload that is not inline
 }
@@ -74,26 +78,43 @@ func (h *header) storedFile(keyLen int) storedFile {
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // headerChecksum covers the row's key too, so that a row cannot answer for another key.
-func headerChecksum(recordKey, fixed []byte, attrs cache.Attrs) uint32 {
+// rest is what follows the fixed part: the last access, if there is one, and attributes.
+func headerChecksum(recordKey, fixed, rest []byte) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	crc := crc32.Update(0, table, recordKey)
 	crc = crc32.Update(crc, table, fixed[:headerCRCOffset])
-	return crc32.Update(crc, table, attrs)
+	return crc32.Update(crc, table, rest)
+}
+
+// length is that of the header as encoded: where the attributes begin.
+func (h *header) length() int {
+	if h.accessMs != 0 {
+		return headerSize + accessSize
+	}
+	return headerSize
 }
 
 // appendHeader appends the row of h, the record under recordKey, with its payload if any.
 func appendHeader(dst, recordKey []byte, h *header) []byte {
 	start := len(dst)
 	le := binary.LittleEndian
-	dst = append(dst, headerMagic, headerVersion, byte(h.codec), byte(h.placement))
+	version := byte(headerVersion)
+	if h.accessMs != 0 {
+		version = headerVersionAccess
+	}
+	dst = append(dst, headerMagic, version, byte(h.codec), byte(h.placement))
 	dst = le.AppendUint64(dst, uint64(h.seq))
 	dst = le.AppendUint64(dst, h.rawLen)
 	dst = le.AppendUint64(dst, h.storedLen)
 	dst = le.AppendUint32(dst, h.crc)
 	dst = le.AppendUint32(dst, uint32(len(h.attrs)))
 	dst = le.AppendUint32(dst, h.file)
-	dst = le.AppendUint32(dst, headerChecksum(recordKey, dst[start:], h.attrs))
+	dst = le.AppendUint32(dst, 0) // the checksum
+	if h.accessMs != 0 {
+		dst = le.AppendUint64(dst, uint64(h.accessMs))
+	}
 	dst = append(dst, h.attrs...)
+	le.PutUint32(dst[start+headerCRCOffset:], headerChecksum(recordKey, dst[start:], dst[start+headerSize:]))
 	return append(dst, h.payload...)
 }
 
@@ -112,8 +133,8 @@ func decodePayloadRow(recordKey, row []byte) (header, error) {
 	if err != nil {
 		return h, err
 	}
-	if h.placement != placedRow {
-		return h, fmt.Errorf("%w: placement %d", errDamaged, h.placement)
+	if h.placement != placedRow || h.accessMs != 0 {
+		return h, fmt.Errorf("%w: placement %d, last access %d", errDamaged, h.placement, h.accessMs)
 	}
 	return h, h.check(true)
 }
@@ -122,14 +143,20 @@ func decodeRow(recordKey, row []byte) (h header, err error) {
 	if len(row) < headerSize || row[0] != headerMagic {
 		return h, fmt.Errorf("%w: no header", errDamaged)
 	}
-	if row[1] != headerVersion {
+	attrsAt := headerSize
+	switch row[1] {
+	case headerVersion:
+	case headerVersionAccess:
+		attrsAt += accessSize
+	default:
 		return h, fmt.Errorf("%w: header version %d", errDamaged, row[1])
 	}
 	le := binary.LittleEndian
 	attrsLen := le.Uint32(row[32:])
-	if attrsLen > attrsBytesMax || len(row)-headerSize < int(attrsLen) {
+	if attrsLen > attrsBytesMax || len(row)-attrsAt < int(attrsLen) {
 		return h, fmt.Errorf("%w: attributes of %d bytes", errDamaged, attrsLen)
 	}
+	attrsEnd := attrsAt + int(attrsLen)
 	h = header{
 		codec:     codec(row[2]),
 		placement: placement(row[3]),
@@ -138,11 +165,17 @@ func decodeRow(recordKey, row []byte) (h header, err error) {
 		storedLen: le.Uint64(row[20:]),
 		crc:       le.Uint32(row[28:]),
 		file:      le.Uint32(row[36:]),
-		attrs:     cache.Attrs(row[headerSize : headerSize+attrsLen : headerSize+attrsLen]),
-		payload:   row[headerSize+attrsLen:],
+		attrs:     cache.Attrs(row[attrsAt:attrsEnd:attrsEnd]),
+		payload:   row[attrsEnd:],
 	}
-	if le.Uint32(row[headerCRCOffset:]) != headerChecksum(recordKey, row, h.attrs) {
+	if attrsAt > headerSize {
+		h.accessMs = int64(le.Uint64(row[headerSize:]))
+	}
+	if le.Uint32(row[headerCRCOffset:]) != headerChecksum(recordKey, row, row[headerSize:attrsEnd]) {
 		return header{seq: h.seq}, fmt.Errorf("%w: header checksum", errDamaged)
+	}
+	if attrsAt > headerSize && h.accessMs == 0 {
+		return header{seq: h.seq}, fmt.Errorf("%w: no last access", errDamaged)
 	}
 	return h, nil
 }
@@ -166,17 +199,27 @@ func (h *header) check(withPayload bool) error {
 		return fmt.Errorf("%w: %d bytes after the attributes", errDamaged, len(h.payload))
 	case !h.attrs.Valid():
 		return fmt.Errorf("%w: attributes", errDamaged)
+	case h.accessMs != 0 && (h.attrs.IdleMs() == 0 || h.accessMs <= h.attrs.CreatedMs()):
+		return fmt.Errorf("%w: last access %d", errDamaged, h.accessMs)
 	}
 	return nil
 }
 
-// deadlineMs is when the record is dead for this tier, which counts the idle TTL from the
-// record's creation because it sees none of the accesses that L1 answers.
+// lastAccessMs is the last access that the header tells of: the creation, if there was none.
+func (h *header) lastAccessMs() int64 {
+	if h.accessMs != 0 {
+		return h.accessMs
+	}
+	return h.attrs.CreatedMs()
+}
+
+// deadlineMs is when the record is dead, by the last access that the header tells of.
 func (h *header) deadlineMs() (int64, bool) {
 	deadline, ok := h.attrs.DeadlineMs()
 	if idle := h.attrs.IdleMs(); idle > 0 {
-		idleDeadline := h.attrs.CreatedMs() + idle
-		if idleDeadline < h.attrs.CreatedMs() {
+		last := h.lastAccessMs()
+		idleDeadline := last + idle
+		if idleDeadline < last {
 			return deadline, ok // beyond the end of time
 		}
 		if !ok || idleDeadline < deadline {
@@ -188,13 +231,14 @@ func (h *header) deadlineMs() (int64, bool) {
 
 // expired reports whether the record is absent for a reader at nowMs.
 func (h *header) expired(nowMs int64) bool {
-	return h.attrs.StateAt(nowMs, h.attrs.CreatedMs()) == cache.Dead
+	return h.attrs.StateAt(nowMs, h.lastAccessMs()) == cache.Dead
 }
 
 // rowOverheadBytes is what Pebble adds to each row, about: an internal key trailer.
 const rowOverheadBytes = 8
 
-// size is what the record counts against the budget: the bytes of all its rows.
+// size is what the record counts against the budget: the bytes of all its rows, but for the
+// eight of a last access, so that they need not be counted anew with the first one.
 func (h *header) size(keyLen int) int64 {
 	size := recordKeyOffset + keyLen + headerSize + len(h.attrs) + rowOverheadBytes // m
 	size += orderedKeyOffset + keyLen + 8 + rowOverheadBytes                        // q

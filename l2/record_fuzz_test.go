@@ -16,6 +16,8 @@ func sampleHeaders() []header {
 		{placement: placedInline, seq: 1, attrs: attrs()},
 		{placement: placedInline, seq: 1 << 60, rawLen: 5, storedLen: 5, crc: 7, attrs: full, payload: []byte("hello")},
 		{placement: placedRow, seq: 3, rawLen: 5000, storedLen: 5000, crc: 7, attrs: full},
+		{placement: placedInline, seq: 4, rawLen: 5, storedLen: 5, crc: 7, accessMs: full.CreatedMs() + 1, attrs: full, payload: []byte("hello")},
+		{placement: placedRow, seq: 5, rawLen: 5000, storedLen: 5000, crc: 7, accessMs: 1 << 50, attrs: full},
 		{codec: codecZstd, placement: placedFile, seq: 3, rawLen: 900_000, storedLen: 80_000, crc: 7, file: 9, attrs: full},
 		{codec: codecZstd, placement: placedRow, seq: 3, rawLen: 5000, storedLen: 900, crc: 7, attrs: attrs()},
 	}
@@ -91,8 +93,11 @@ func FuzzDecodeHeader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, row []byte, repair bool) {
 		row = bytes.Clone(row)
 		if n := len(row); repair && n >= headerSize { // so that the fuzzer gets past the checksum
-			attrsLen := min(uint64(n-headerSize), uint64(le32(row[32:])))
-			crc := headerChecksum(key, row, cache.Attrs(row[headerSize:headerSize+attrsLen]))
+			rest := uint64(le32(row[32:]))
+			if row[1] == headerVersionAccess {
+				rest += accessSize
+			}
+			crc := headerChecksum(key, row, row[headerSize:headerSize+min(uint64(n-headerSize), rest)])
 			row[40], row[41], row[42], row[43] = byte(crc), byte(crc>>8), byte(crc>>16), byte(crc>>24)
 		}
 		h, err := decodeHeader(key, row)

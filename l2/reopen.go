@@ -39,6 +39,7 @@ type inheritance struct {
 	counters   *counters
 	marks      *marks
 	epoch      int
+	accesses   *accesses
 
 	emptied    bool // marks cannot tell what to hide
 	watermarks []cache.Watermark
@@ -55,7 +56,7 @@ func (s *Store) giveUp(ctx context.Context) (*inheritance, error) {
 	epoch, fits := s.marks.reopening(records)
 	return &inheritance{
 		lock: s.lock, blockCache: s.blockCache, compressor: s.compressor, visited: s.visited, counters: s.counters,
-		marks: s.marks, epoch: epoch, emptied: !fits, watermarks: watermarks, namespaces: namespaces,
+		marks: s.marks, epoch: epoch, accesses: s.accesses, emptied: !fits, watermarks: watermarks, namespaces: namespaces,
 	}, nil
 }
 
@@ -73,7 +74,7 @@ func replacement(ctx context.Context, cfg Config, from *inheritance) (*Store, er
 	s := newStore(cfg)
 	s.inherited = from
 	s.lock, s.blockCache, s.compressor, s.visited = from.lock, from.blockCache, from.compressor, from.visited
-	s.counters, s.marks, s.epoch = from.counters, from.marks, from.epoch
+	s.counters, s.marks, s.epoch, s.accesses = from.counters, from.marks, from.epoch, from.accesses
 	opened := make(chan error, 1)
 	go func() { opened <- s.open() }() // it may hang, like everything that Pebble does on a bad disk
 	var err error

@@ -73,6 +73,7 @@ func TestReopen(t *testing.T) {
 	}
 	large := string(incompressible(10_000, 1))
 	put(t, s, "large", 20, large)
+	put(t, s, "slides", 21, "v", idle(100*365*24*time.Hour))
 	if err := tier.Sync(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -93,6 +94,10 @@ func TestReopen(t *testing.T) {
 	if err := tier.Write(ctx, ops, false); err != nil || !ops[0].Rejected {
 		t.Errorf("a write to a broken store: %v %s", err, outcomeOf(ops[0]))
 	}
+	accessed := time.Now().UnixMilli()
+	if !tier.NoteAccess(testNS, []byte("slides"), 21, accessed) {
+		t.Error("no room for an access")
+	}
 	check := func(what string, tier cache.Tier) {
 		t.Helper()
 		for i := range 8 {
@@ -108,6 +113,9 @@ func TestReopen(t *testing.T) {
 	check("reopened", tier)
 	if get(t, tier.store(), "large") != large {
 		t.Error("a payload file is lost")
+	}
+	if got := accessOf(t, tier.store(), "slides"); got != accessed {
+		t.Errorf("last access %d, want %d", got, accessed)
 	}
 	put(t, tier.store(), keyOf(1), 50, "newest")
 	if err := tier.Sync(ctx); err != nil || tier.Stats().Degraded {

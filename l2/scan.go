@@ -26,13 +26,13 @@ func (s *Store) ScanPrefix(ctx context.Context, ns cache.NamespaceID, prefix []b
 	if s.usage.of(ns) == nil {
 		return nil
 	}
-	hidden := s.marks.hidden()
+	hidden, written := s.marks.hidden(), s.accesses.written.Load()
 	lower := appendRecordKey(nil, ns, prefix)
 	iter, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: appendSuccessor(nil, lower)})
 	if err != nil {
 		return fmt.Errorf("l2: scan prefix: %w", err)
 	}
-	err = s.scanRecords(ctx, iter, hidden, visit)
+	err = s.scanRecords(ctx, iter, hidden, written, visit)
 	if err = errors.Join(err, s.closeIter(iter)); err != nil {
 		return fmt.Errorf("l2: scan prefix: %w", err)
 	}
@@ -40,7 +40,7 @@ func (s *Store) ScanPrefix(ctx context.Context, ns cache.NamespaceID, prefix []b
 }
 
 // scanRecords visits the m rows within the iterator's bounds.
-func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, hidden hidden, visit func(*cache.Record) bool) error {
+func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, hidden hidden, written int64, visit func(*cache.Record) bool) error {
 	var record cache.Record
 	seen := 0
 	for valid := iter.First(); valid; valid = iter.Next() {
@@ -59,6 +59,7 @@ func (s *Store) scanRecords(ctx context.Context, iter *pebble.Iterator, hidden h
 		if hidden.covers(iter.Key(), h.seq) {
 			continue
 		}
+		s.raiseAccess(iter.Key(), &h, written)
 		h.describe(iter.Key(), &record)
 		if !visit(&record) {
 			return nil
@@ -72,7 +73,7 @@ func (h *header) describe(recordKey []byte, dst *cache.Record) {
 	ns, key := splitRecordKey(recordKey)
 	*dst = cache.Record{
 		Namespace: ns, Key: key, Seq: h.seq, Attrs: h.attrs,
-		ValueLen: int64(h.rawLen), StoredLen: int64(h.storedLen),
+		ValueLen: int64(h.rawLen), StoredLen: int64(h.storedLen), LastAccessMs: h.lastAccessMs(),
 	}
 }
 
@@ -86,7 +87,7 @@ func (s *Store) ScanLabel(ctx context.Context, label cache.Label, visit func(*ca
 	if err := s.unreadable(); err != nil {
 		return fmt.Errorf("l2: scan label: %w", err)
 	}
-	hidden := s.marks.hidden()
+	hidden, written := s.marks.hidden(), s.accesses.written.Load()
 	namespaces := []cache.NamespaceID{label.Namespace}
 	if label.Namespace == 0 {
 		namespaces = s.usage.generations()
@@ -101,7 +102,7 @@ func (s *Store) ScanLabel(ctx context.Context, label cache.Label, visit func(*ca
 	if err != nil {
 		return fmt.Errorf("l2: scan label: %w", errors.Join(err, index.Close()))
 	}
-	scan := labelScan{s: s, index: index, records: records, label: label, hidden: hidden, visit: visit}
+	scan := labelScan{s: s, index: index, records: records, label: label, hidden: hidden, written: written, visit: visit}
 	for _, ns := range namespaces {
 		if s.usage.of(ns) == nil {
 			continue
@@ -122,6 +123,7 @@ type labelScan struct {
 	index, records *pebble.Iterator
 	label          cache.Label
 	hidden         hidden
+	written        int64 // see Store.raiseAccess
 	visit          func(*cache.Record) bool
 	lower, upper   []byte
 	recordKey      []byte
@@ -157,6 +159,7 @@ func (l *labelScan) namespace(ctx context.Context, ns cache.NamespaceID) (bool, 
 		if l.hidden.covers(l.recordKey, h.seq) || !h.attrs.HasLabel(l.label.Kind, l.label.Text) {
 			continue
 		}
+		l.s.raiseAccess(l.recordKey, &h, l.written)
 		h.describe(l.recordKey, &l.record)
 		if !l.visit(&l.record) {
 			return false, nil

@@ -94,7 +94,7 @@ func (x *snapshot) Scan(ctx context.Context, ns cache.NamespaceID, lower, upper 
 	case s.health.blind.Load():
 		return fmt.Errorf("l2: scan: %w", ErrDegraded)
 	}
-	hidden := s.marks.hidden()
+	hidden, written := s.marks.hidden(), s.accesses.written.Load()
 	options := &pebble.IterOptions{LowerBound: appendRecordKey(nil, ns, lower), UpperBound: appendRecordKey(nil, ns, upper)}
 	if upper == nil {
 		options.UpperBound = appendSuccessor(nil, appendRecordKey(nil, ns, nil))
@@ -107,14 +107,14 @@ func (x *snapshot) Scan(ctx context.Context, ns cache.NamespaceID, lower, upper 
 	if err != nil {
 		return fmt.Errorf("l2: scan: %w", errors.Join(err, keys.Close()))
 	}
-	err = s.scanSnapshot(ctx, keys, records, descending, hidden, visit)
+	err = s.scanSnapshot(ctx, keys, records, descending, hidden, written, visit)
 	if err = errors.Join(err, s.closeIter(records), s.closeIter(keys)); err != nil {
 		return fmt.Errorf("l2: scan: %w", err)
 	}
 	return nil
 }
 
-func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator, descending bool, hidden hidden, visit func(*cache.Record) bool) error {
+func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator, descending bool, hidden hidden, written int64, visit func(*cache.Record) bool) error {
 	first, next, seek := keys.First, keys.Next, records.SeekGE
 	if descending {
 		first, next = keys.Last, keys.Prev
@@ -139,6 +139,7 @@ func (s *Store) scanSnapshot(ctx context.Context, keys, records *pebble.Iterator
 				continue
 			}
 			if !hidden.covers(recordKey, h.seq) { // else the key has none any more
+				s.raiseAccess(recordKey, &h, written)
 				h.describe(recordKey, &record)
 			}
 		}

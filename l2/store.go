@@ -41,6 +41,8 @@ type Store struct {
 	marks         *marks
 	epoch         int // of marks
 	ledger        ledger
+	accesses      *accesses
+	onIdle        atomic.Pointer[func(cache.NamespaceID, []byte, cache.Sequence) int64]
 	settling      chan struct{} // a semaphore: marks are being made up for
 
 	highWater, lowWater int64
@@ -109,6 +111,7 @@ type counters struct {
 	evictions          atomic.Int64
 	expirations        atomic.Int64
 	corruptRecords     atomic.Int64
+	accessesDropped    atomic.Int64
 	compressedRawBytes atomic.Int64
 	compressedBytes    atomic.Int64
 	compressionSkipped atomic.Int64
@@ -151,6 +154,7 @@ func (s *Store) Stats() cache.TierStats {
 		Evictions:          c.evictions.Load(),
 		Expirations:        c.expirations.Load(),
 		CorruptRecords:     c.corruptRecords.Load(),
+		AccessesDropped:    c.accessesDropped.Load(),
 		CompressedRawBytes: c.compressedRawBytes.Load(),
 		CompressedBytes:    c.compressedBytes.Load(),
 		CompressionSkipped: c.compressionSkipped.Load(),
@@ -253,6 +257,9 @@ func (s *Store) close() error {
 	err = errors.Join(err, await(s.maintainerDone))
 	if err == nil { // else nobody knows how long it would take
 		err = s.settleMarks(context.Background(), s.cfg.CloseTimeout, ErrWriteTimeout)
+	}
+	if err == nil {
+		err = s.saveAccesses(timeout)
 	}
 	close(s.stopCommitter)
 	err = errors.Join(err, await(s.committerDone))

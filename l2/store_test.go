@@ -219,7 +219,8 @@ func validate(t testing.TB, s *Store) {
 			want[string(append(appendLabelPrefix(nil, ns, kind, text), name...))] = ""
 		}
 		if h.placement == placedRow {
-			want[string(appendPayloadKey(nil, key))] = string(value)
+			h.accessMs = 0 // only the m row tells
+			want[string(appendPayloadKey(nil, key))] = string(appendHeader(nil, key, &h))
 		}
 	})
 	for _, kind := range []byte{kindQueue, kindExpiry, kindLabelIndex, kindPayload} {

@@ -157,9 +157,13 @@ func (g *group) expireRow(key []byte, nowMs int64) (cache.NamespaceID, error) {
 		g.delete(key)
 		return 0, nil
 	}
-	if h.expired(nowMs) {
-		g.removeOwn(recordKey, h)
-		g.expirations++
+	if !h.expired(nowMs) {
+		return ns, nil
 	}
+	if latest := g.s.latestAccess(recordKey, h); h.attrs.StateAt(nowMs, latest) != cache.Dead {
+		return ns, g.noteAccess(recordKey, access{h.seq, latest})
+	}
+	g.removeOwn(recordKey, h)
+	g.expirations++
 	return ns, nil
 }

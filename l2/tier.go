@@ -26,6 +26,7 @@ type Tier struct {
 		sync.Mutex
 		closing  bool
 		onRemove func(cache.NamespaceID, []byte, cache.Sequence)
+		onIdle   func(cache.NamespaceID, []byte, cache.Sequence) int64
 	}
 }
 
@@ -111,6 +112,9 @@ func (t *Tier) publish(old, next *Store, from *inheritance) bool {
 	if t.mu.onRemove != nil {
 		next.OnRemove(t.mu.onRemove)
 	}
+	if t.mu.onIdle != nil {
+		next.OnIdle(t.mu.onIdle)
+	}
 	next.run()
 	t.current.Store(next)
 	t.cfg.Logger.Warn("l2: the disk tier was opened again and takes writes", "was", old.degradedError(),
@@ -146,6 +150,24 @@ func (t *Tier) OnRemove(fn func(ns cache.NamespaceID, key []byte, seq cache.Sequ
 	defer t.mu.Unlock()
 	t.mu.onRemove = fn
 	t.current.Load().OnRemove(fn)
+}
+
+// OnIdle implements cache.Tier.
+func (t *Tier) OnIdle(fn func(ns cache.NamespaceID, key []byte, seq cache.Sequence) int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.onIdle = fn
+	t.current.Load().OnIdle(fn)
+}
+
+// NoteAccess implements cache.Tier.
+func (t *Tier) NoteAccess(ns cache.NamespaceID, key []byte, seq cache.Sequence, ms int64) bool {
+	return t.current.Load().NoteAccess(ns, key, seq, ms)
+}
+
+// SaveAccesses implements cache.Tier.
+func (t *Tier) SaveAccesses(ctx context.Context) error {
+	return t.current.Load().SaveAccesses(ctx)
 }
 
 // Get implements cache.Tier.

@@ -25,13 +25,15 @@ type writeOp struct {
 	ns        cache.NamespaceID
 	recordKey []byte
 	row       []byte // the m row of a put
-	header    header // of a put; attrs and payload alias row
-	delete    bool
-	payload   []byte  // lent: what the v row is to hold besides header and attributes
-	buffer    *[]byte // of the compressor, holding payload
-	hasFile   bool    // the payload is in a file, which is w's until adopted
-	failed    bool    // the payload could not be put into a file
-	adopted   bool    // a batch names the file; guarded by request.mu
+	// payloadHead is what the v row begins with: header and attributes.
+	payloadHead []byte
+	header      header // of a put; attrs and payload alias row
+	delete      bool
+	payload     []byte  // lent: what the v row is to hold besides header and attributes
+	buffer      *[]byte // of the compressor, holding payload
+	hasFile     bool    // the payload is in a file, which is w's until adopted
+	failed      bool    // the payload could not be put into a file
+	adopted     bool    // a batch names the file; guarded by request.mu
 
 	existed, superseded, rejected bool
 }
@@ -80,7 +82,7 @@ func (s *Store) newWrite(ctx context.Context, ops []cache.TierOp, sync bool, beg
 		if int64(len(r.Value)) > payloadBytesMax {
 			return nil, fmt.Errorf("l2: payload of %d bytes, limit %d", len(r.Value), payloadBytesMax)
 		}
-		size += recordKeyOffset + len(r.Key) + headerSize + len(r.Attrs) + inlineBytesMax
+		size += recordKeyOffset + len(r.Key) + headerSize + accessSize + len(r.Attrs) + inlineBytesMax
 	}
 	w.memory = make([]byte, 0, size)
 	for i := range ops {
@@ -107,6 +109,9 @@ func (w *write) prepare(ctx context.Context, op *cache.TierOp, sync bool) {
 		codec: kind, placement: placedRow, seq: r.Seq, rawLen: uint64(len(r.Value)),
 		storedLen: uint64(len(stored)), crc: checksum(stored), attrs: r.Attrs,
 	}
+	if h.attrs.IdleMs() > 0 {
+		h.raise(r.LastAccessMs)
+	}
 	o.payload, o.buffer = stored, buffer
 	switch {
 	case len(stored) <= inlineBytesMax:
@@ -119,9 +124,14 @@ func (w *write) prepare(ctx context.Context, op *cache.TierOp, sync bool) {
 	w.memory = appendHeader(w.memory, o.recordKey, &h)
 	o.row = slices.Clip(w.memory[start:])
 	// From here on the header refers to the row, not to the caller's memory.
-	attrsEnd := headerSize + len(h.attrs)
-	h.attrs, h.payload = cache.Attrs(o.row[headerSize:attrsEnd:attrsEnd]), o.row[attrsEnd:]
+	attrsAt := h.length()
+	attrsEnd := attrsAt + len(h.attrs)
+	h.attrs, h.payload = cache.Attrs(o.row[attrsAt:attrsEnd:attrsEnd]), o.row[attrsEnd:]
 	o.header = h
+	if o.payloadHead = o.row; h.placement == placedRow && h.accessMs != 0 {
+		h.accessMs = 0 // what changes is in the m row only
+		o.payloadHead = appendHeader(nil, o.recordKey, &h)
+	}
 	w.request.bytes += int64(2*len(o.row) + len(o.payload))
 	if size := h.size(len(r.Key)); size <= w.s.cfg.BytesMax {
 		w.request.room += size
@@ -249,9 +259,9 @@ func (w *write) emitPut(g *group, o *writeOp, old *header, damaged bool) error {
 	case placedRow:
 		err := w.request.lent(func() error {
 			g.key = appendPayloadKey(g.key[:0], o.recordKey)
-			put := g.batch.SetDeferred(len(g.key), len(o.row)+len(o.payload))
+			put := g.batch.SetDeferred(len(g.key), len(o.payloadHead)+len(o.payload))
 			copy(put.Key, g.key)
-			copy(put.Value[copy(put.Value, o.row):], o.payload)
+			copy(put.Value[copy(put.Value, o.payloadHead):], o.payload)
 			return put.Finish()
 		})
 		if err != nil {

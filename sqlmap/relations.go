@@ -152,6 +152,7 @@ func statsFields(h *Handler, s cache.Stats) []field {
 		ofTier("l2_evictions", t.Evictions, s.HasTier),
 		ofTier("l2_disk_bytes", t.DiskBytes, s.HasTier),
 		ofTier("l2_corrupt_records", t.CorruptRecords, s.HasTier),
+		ofTier("l2_accesses_dropped", t.AccessesDropped, s.HasTier),
 		count("dirty_bytes", s.DirtyBytes),
 		count("dirty_bytes_max", s.DirtyBytesMax),
 		count("l2_writes_dropped", s.TierWritesDropped),
