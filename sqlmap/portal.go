@@ -30,9 +30,8 @@ func (s *statement) Bind(_ context.Context, args *pgwire.BindArgs, recycle pgwir
 	if x == nil {
 		x = &execution{}
 	}
-	params := x.env.Params[:0]
-	*x = execution{session: s.session, plan: s.plan, columns: s.plan.columns, formats: args.ResultFormats, values: x.values[:0]}
-	x.env.Params = params
+	x.env.Reset(x.plan == s.plan)
+	*x = execution{session: s.session, plan: s.plan, columns: s.plan.columns, formats: args.ResultFormats, values: x.values[:0], env: x.env}
 	if s.plan.failure != nil {
 		return nil, s.plan.failure
 	}
@@ -221,10 +220,8 @@ func (x *execution) Close() {
 		x.out.rows.close()
 	}
 	clear(x.values)
-	clear(x.env.Params)
-	params := x.env.Params[:0]
-	*x = execution{values: x.values[:0]}
-	x.env.Params = params
+	x.env.Reset(true)
+	*x = execution{plan: x.plan, values: x.values[:0], env: x.env}
 }
 
 var (

@@ -16,7 +16,7 @@ func (x *execution) compile(e expr) (evaluator, error) {
 		return nil, err
 	}
 	if isStable(e) {
-		return once(eval), nil
+		return x.once(eval), nil
 	}
 	return eval, nil
 }
@@ -39,16 +39,16 @@ func isStable(e expr) bool {
 	})
 }
 
-func once(eval evaluator) evaluator {
+func (x *execution) once(eval evaluator) evaluator {
 	var value types.Value
-	done := false
+	done := -1 // in which run
 	return func(f *frame) (types.Value, error) {
-		if done {
+		if done == x.runs {
 			return value, nil
 		}
 		v, err := eval(f)
 		if err == nil {
-			value, done = v, true
+			value, done = v, x.runs
 		}
 		return v, err
 	}
@@ -60,8 +60,8 @@ func (x *execution) compileNode(e expr) (evaluator, error) {
 		v := e.value
 		return func(*frame) (types.Value, error) { return v, nil }, nil
 	case *paramExpr:
-		v := x.params[e.number-1]
-		return func(*frame) (types.Value, error) { return v, nil }, nil
+		i := e.number - 1
+		return func(*frame) (types.Value, error) { return x.params[i], nil }, nil
 	case *columnExpr:
 		return x.column(e), nil
 	case *operand:
@@ -522,7 +522,7 @@ func (x *execution) anyArray(e *anyArrayExpr) (evaluator, error) {
 	test, _ := e.test.(*callExpr)
 	_, isConst := e.array.(*constExpr)
 	if test != nil && isComparison(test) && (isConst || isStable(e.array)) && (test.operator.Name == "=" && !all || test.operator.Name == "<>" && all) {
-		return hashedAny(e, evals, test.argTypes[0], all), nil
+		return x.hashedAny(e, evals, test.argTypes[0], all), nil
 	}
 	return func(f *frame) (types.Value, error) {
 		left, err := evals[0](f)
@@ -551,9 +551,10 @@ func (x *execution) anyArray(e *anyArrayExpr) (evaluator, error) {
 }
 
 // hashedAny is = ANY, or <> ALL, of an array that does not change.
-func hashedAny(e *anyArrayExpr, evals []evaluator, oid types.OID, all bool) evaluator {
+func (x *execution) hashedAny(e *anyArrayExpr, evals []evaluator, oid types.OID, all bool) evaluator {
 	var table map[string]bool
 	var hasNull, isNull bool
+	made := -1 // in which run
 	elem := e.element.oid
 	var key []byte
 	return func(f *frame) (types.Value, error) {
@@ -561,12 +562,12 @@ func hashedAny(e *anyArrayExpr, evals []evaluator, oid types.OID, all bool) eval
 		if err != nil {
 			return left, err
 		}
-		if table == nil {
+		if made != x.runs {
 			array, err := evals[1](f)
 			if err != nil {
 				return array, err
 			}
-			table, isNull = make(map[string]bool, len(array.Elems)), array.IsNull
+			table, hasNull, isNull, made = make(map[string]bool, len(array.Elems)), false, array.IsNull, x.runs
 			for _, v := range array.Elems {
 				hasNull = hasNull || v.IsNull
 				if !v.IsNull {

@@ -469,39 +469,33 @@ func (x *execution) castArray(e *castExpr, arg evaluator) (evaluator, error) {
 
 // sqlValue computes CURRENT_DATE and its like.
 func (x *execution) sqlValue(e *sqlValueExpr) (evaluator, error) {
-	style := &x.env.Style
-	now := types.OfTime(style.Now)
-	value, from := now, types.OID(types.TimestampTZ)
-	switch e.op {
-	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_USER,
-		pg_query.SQLValueFunctionOp_SVFOP_USER, pg_query.SQLValueFunctionOp_SVFOP_SESSION_USER:
-		value, from = types.OfText(x.env.Session.User()), types.Name
-	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG:
-		value, from = types.OfText(x.env.Session.Database()), types.Name
-	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA:
-		from, value = types.Name, types.Null()
-		for _, s := range x.env.Session.SearchPath() {
-			if s != "pg_catalog" {
-				value = types.OfText(s)
-				break
-			}
-		}
-	}
-	oid := e.oid
 	return func(*frame) (types.Value, error) {
-		if from == oid || value.IsNull {
-			return value, nil
+		session, style := x.env.Session, &x.env.Style
+		switch e.op {
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_USER,
+			pg_query.SQLValueFunctionOp_SVFOP_USER, pg_query.SQLValueFunctionOp_SVFOP_SESSION_USER:
+			return types.OfText(session.User()), nil
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG:
+			return types.OfText(session.Database()), nil
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA:
+			for _, s := range session.SearchPath() {
+				if s != "pg_catalog" {
+					return types.OfText(s), nil
+				}
+			}
+			return types.Null(), nil
 		}
 		text := style.Now.In(style.Zone()).Format(time.RFC3339Nano)
-		switch oid {
+		switch e.oid {
+		case types.TimestampTZ:
+			return types.OfTime(style.Now), nil
+		case types.Timestamp:
+			return types.ToLocal(types.OfTime(style.Now), style), nil
 		case typeDate:
 			text = text[:10]
 		case typeTime, typeTimeTZ:
 			text = text[11:]
 		}
-		if oid == types.Timestamp {
-			return types.ToLocal(now, style), nil
-		}
-		return types.ParseText(oid, []byte(text), style)
+		return types.ParseText(e.oid, []byte(text), style)
 	}, nil
 }

@@ -34,6 +34,25 @@ type Env struct {
 type programs struct {
 	execution execution
 	list      map[*Expression]evaluator
+	isStale   bool // made for an earlier run of the statement
+}
+
+// programsKeptMax is how many evaluators are kept from one run to the next.
+const programsKeptMax = 64
+
+// Reset makes an Env ready for another run. It keeps what was made for the statement if it
+// is the same again.
+func (e *Env) Reset(isSame bool) {
+	params, p := e.Params, e.programs
+	clear(params)
+	*e = Env{Params: params[:0]}
+	if isSame && p != nil && len(p.list) <= programsKeptMax {
+		p.execution.params, p.isStale = nil, true
+		for _, cell := range p.execution.cells {
+			*cell = types.Value{}
+		}
+		e.programs = p
+	}
 }
 
 // Eval computes the expression.
@@ -47,8 +66,8 @@ func (x *Expression) Eval(e *Env) (types.Value, error) {
 		return e.Rows[k.rng].Column(k.column)
 	}
 	p := e.programs
-	if p == nil || p.execution.rows != &e.Rows { // of the Env that this one is a copy of
-		p = e.newPrograms()
+	if p == nil || p.isStale || p.execution.rows != &e.Rows {
+		p = e.begin()
 	}
 	eval := p.list[x]
 	if eval == nil {
@@ -61,14 +80,22 @@ func (x *Expression) Eval(e *Env) (types.Value, error) {
 	return eval(nil)
 }
 
-func (e *Env) newPrograms() *programs {
+// begin makes programs for a run, or takes those of the run before. Those of an Env that
+// this one is a copy of are not its own.
+func (e *Env) begin() *programs {
+	p := e.programs
+	if p == nil || p.execution.rows != &e.Rows {
+		p = &programs{list: make(map[*Expression]evaluator), execution: execution{env: &e.Env, rows: &e.Rows, budget: &budget{},
+			cells: make(map[*operand]*types.Value), base: (&analyzer{catalog: e.Catalog}).base}}
+		e.programs = p
+	}
 	now := e.Clock
 	if now == nil {
 		now = time.Now
 	}
-	b := &budget{limits: e.Limits.withDefaults(), ctx: e.Ctx, now: now, began: now()}
-	e.Charge = b.charge
-	e.programs = &programs{list: make(map[*Expression]evaluator), execution: execution{env: &e.Env, params: e.Params, rows: &e.Rows,
-		budget: b, cells: make(map[*operand]*types.Value), base: (&analyzer{catalog: e.Catalog}).base}}
-	return e.programs
+	x := &p.execution
+	*x.budget = budget{limits: e.Limits.withDefaults(), ctx: e.Ctx, now: now, began: now()}
+	x.params, e.Charge, p.isStale = e.Params, x.budget.charge, false
+	x.runs++
+	return p
 }

@@ -9,6 +9,7 @@ import (
 type execution struct {
 	env    *schema.Env
 	params []types.Value
+	runs   int // of the expressions outside of a query that are compiled
 	// rows has the rows of expressions outside of a query, which have no frame.
 	rows     *[2]Row
 	budget   *budget
