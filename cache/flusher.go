@@ -128,10 +128,24 @@ func (c *Cache) await(ctx context.Context, w *flushWaiter) error {
 }
 
 func (f *flusher) run(ctx context.Context) {
-	retry := flushRetryMin
-	for {
+	f.loop(ctx, func() (bool, error) {
 		batch := f.take()
 		if len(batch) == 0 {
+			return false, nil
+		}
+		err := f.flush(ctx, batch)
+		f.finish(len(batch), err)
+		return true, err
+	})
+}
+
+// loop writes until there is nothing left, then waits for work. After an error it waits
+// before the next try.
+func (f *flusher) loop(ctx context.Context, write func() (found bool, err error)) {
+	retry := flushRetryMin
+	for {
+		found, err := write()
+		if !found {
 			select {
 			case <-f.work:
 				continue
@@ -139,8 +153,6 @@ func (f *flusher) run(ctx context.Context) {
 				return
 			}
 		}
-		err := f.flush(ctx, batch)
-		f.finish(len(batch), err)
 		f.cache.progress.raise()
 		if err == nil {
 			retry = flushRetryMin

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"pgcache/cache/arena"
 )
@@ -156,31 +155,15 @@ func (g *group) isOver() bool {
 }
 
 func (f *groupFlusher) run(ctx context.Context) {
-	retry := flushRetryMin
-	for {
+	f.loop(ctx, func() (bool, error) {
 		groups := f.next()
 		if len(groups) == 0 {
-			select {
-			case <-f.work:
-				continue
-			case <-ctx.Done():
-				return
-			}
+			return false, nil
 		}
 		err := f.write(ctx, groups)
 		f.pass(err)
-		f.cache.progress.raise()
-		if err == nil {
-			retry = flushRetryMin
-			continue
-		}
-		select {
-		case <-time.After(retry):
-			retry = min(2*retry, flushRetryMax)
-		case <-ctx.Done():
-			return
-		}
-	}
+		return true, err
+	})
 }
 
 // write tries to write groups by one commit and notes the outcome.

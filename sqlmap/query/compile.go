@@ -552,11 +552,9 @@ func (x *execution) anyArray(e *anyArrayExpr) (evaluator, error) {
 
 // hashedAny is = ANY, or <> ALL, of an array that does not change.
 func (x *execution) hashedAny(e *anyArrayExpr, evals []evaluator, oid types.OID, all bool) evaluator {
-	var table map[string]bool
-	var hasNull, isNull bool
+	var set members
+	isNull := false
 	made := -1 // in which run
-	elem := e.element.oid
-	var key []byte
 	return func(f *frame) (types.Value, error) {
 		left, err := evals[0](f)
 		if err != nil {
@@ -567,27 +565,53 @@ func (x *execution) hashedAny(e *anyArrayExpr, evals []evaluator, oid types.OID,
 			if err != nil {
 				return array, err
 			}
-			table, hasNull, isNull, made = make(map[string]bool, len(array.Elems)), false, array.IsNull, x.runs
+			set, isNull, made = newMembers(e.element.oid, len(array.Elems)), array.IsNull, x.runs
 			for _, v := range array.Elems {
-				hasNull = hasNull || v.IsNull
-				if !v.IsNull {
-					table[string(appendKey(nil, elem, v))] = true
-				}
+				set.add(v)
 			}
 		}
-		switch {
-		case isNull, left.IsNull && (hasNull || len(table) > 0):
-			return types.Null(), nil
-		case left.IsNull:
-			return types.OfBool(all), nil
-		}
-		key = appendKey(key[:0], oid, left)
-		switch {
-		case table[string(key)]:
-			return types.OfBool(!all), nil
-		case hasNull:
+		if isNull {
 			return types.Null(), nil
 		}
-		return types.OfBool(all), nil
+		return set.compare(oid, left, all), nil
 	}
+}
+
+// members are values that ANY or ALL compares with, as a table for comparisons by =.
+type members struct {
+	oid     types.OID
+	table   map[string]struct{}
+	hasNull bool
+	key     []byte
+}
+
+func newMembers(oid types.OID, n int) members {
+	return members{oid: oid, table: make(map[string]struct{}, n)}
+}
+
+func (m *members) add(v types.Value) {
+	if v.IsNull {
+		m.hasNull = true
+		return
+	}
+	m.key = appendKey(m.key[:0], m.oid, v)
+	m.table[string(m.key)] = struct{}{}
+}
+
+// compare is left = ANY (members), or left <> ALL.
+func (m *members) compare(oid types.OID, left types.Value, all bool) types.Value {
+	switch {
+	case len(m.table) == 0 && !m.hasNull:
+		return types.OfBool(all)
+	case left.IsNull:
+		return types.Null()
+	}
+	m.key = appendKey(m.key[:0], oid, left)
+	if _, ok := m.table[string(m.key)]; ok {
+		return types.OfBool(!all)
+	}
+	if m.hasNull {
+		return types.Null()
+	}
+	return types.OfBool(all)
 }

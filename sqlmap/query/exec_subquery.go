@@ -149,9 +149,8 @@ func (x *execution) isArray(oid types.OID) bool {
 // answers is what a subquery of ANY or ALL has returned: rows, and for comparisons by = a
 // table of them.
 type answers struct {
-	rows    [][]types.Value
-	table   map[string]bool
-	hasNull bool
+	rows [][]types.Value
+	set  members
 }
 
 // quantified is left op ANY or ALL (SELECT …).
@@ -179,15 +178,11 @@ func (x *execution) quantified(e *subqueryExpr, p *program, m *memo, volatile bo
 		if a.rows, err = x.collect(rows); err != nil || !hashable {
 			return a, 0, err
 		}
-		a.table = make(map[string]bool)
+		a.set = newMembers(oid, len(a.rows))
 		for _, row := range a.rows {
-			if row[0].IsNull {
-				a.hasNull = true
-				continue
-			}
-			a.table[string(appendKey(nil, oid, row[0]))] = true
+			a.set.add(row[0])
 		}
-		return a, mapEntryBytes * int64(len(a.table)), nil
+		return a, mapEntryBytes * int64(len(a.set.table)), nil
 	}
 	return func(f *frame) (types.Value, error) {
 		var found any
@@ -216,7 +211,7 @@ func (x *execution) quantified(e *subqueryExpr, p *program, m *memo, volatile bo
 			}
 		}
 		if hashable {
-			return a.contains(oid, *cells[0], all), nil
+			return a.set.compare(oid, *cells[0], all), nil
 		}
 		return a.compare(x, columns, test, all, f)
 	}, nil
@@ -244,20 +239,6 @@ func bare(e expr) (*operand, bool) {
 	}
 	o, ok := e.(*operand)
 	return o, ok
-}
-
-func (a *answers) contains(oid types.OID, left types.Value, all bool) types.Value {
-	switch {
-	case len(a.rows) == 0:
-		return types.OfBool(all)
-	case left.IsNull:
-		return types.Null()
-	case a.table[string(appendKey(nil, oid, left))]:
-		return types.OfBool(!all)
-	case a.hasNull:
-		return types.Null()
-	}
-	return types.OfBool(all)
 }
 
 func (a *answers) compare(x *execution, columns []*types.Value, test evaluator, all bool, f *frame) (types.Value, error) {
