@@ -36,6 +36,7 @@ func closeCache(t *testing.T, c *cache.Cache) {
 // The cache with this tier below it: far more entries than L1 holds, read back, invalidated
 // by tag, flushed, and the same again after a restart and after a crash.
 func TestCacheOnStore(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	fs := vfs.NewCrashableMem()
 	c := openCache(t, fs)

@@ -23,6 +23,7 @@ type crashStep struct {
 // After a crash the store holds what a prefix of the steps left, and that prefix holds
 // every step that was durable. Accounting and rows agree (validate).
 func TestCrashKeepsAPrefix(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 7))

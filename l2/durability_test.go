@@ -61,6 +61,7 @@ func settleCache(c *cache.Cache) {
 // What a power failure that loses everything unsynced leaves of acknowledged operations,
 // by setting and by the override of one operation.
 func TestPowerFailureByDurability(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		setting  cache.Durability
 		override *cache.Durability

@@ -3,6 +3,7 @@ package l2
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -41,13 +42,13 @@ func watchRemovals(s *Store) *removals {
 // await waits until n removals were reported and returns them.
 func (r *removals) await(t testing.TB, n int) map[string]cache.Sequence {
 	t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(patience)
 	for {
 		r.mu.Lock()
-		got := len(r.seqs)
+		got, seqs := len(r.seqs), maps.Clone(r.seqs)
 		r.mu.Unlock()
 		if got >= n {
-			return r.seqs
+			return seqs
 		}
 		select {
 		case <-r.more:
@@ -58,6 +59,7 @@ func (r *removals) await(t testing.TB, n int) map[string]cache.Sequence {
 }
 
 func TestEviction(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(vfs.NewMem())
 	cfg.BytesMax = bytesMaxFloor
 	s := withNamespace(t, mustOpen(t, cfg))
@@ -107,6 +109,7 @@ func TestEviction(t *testing.T) {
 
 // Even if every record was read, a put evicts others and not itself.
 func TestEvictionOfVisited(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(vfs.NewMem())
 	cfg.BytesMax = bytesMaxFloor
 	s := withNamespace(t, open(t, cfg))
@@ -321,6 +324,7 @@ func TestEvictionKnowsReadsAfterRestart(t *testing.T) {
 // Of records that are not read, those of a higher priority stay longer, those of a lower
 // one go first, and a store full of the highest still takes new ones.
 func TestEvictionByPriority(t *testing.T) {
+	t.Parallel()
 	cfg := testConfig(vfs.NewMem())
 	cfg.BytesMax = bytesMaxFloor
 	random := rand.New(rand.NewPCG(1, 2))

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -38,6 +37,7 @@ func damageRow(t testing.TB, s *Store, key []byte, at int) {
 
 // Any changed byte makes the record a miss, is counted, and removes the record.
 func TestDamagedRecords(t *testing.T) {
+	t.Parallel()
 	recordKey := appendRecordKey(nil, testNS, []byte("k"))
 	payloadKey := appendPayloadKey(nil, recordKey)
 	for _, tc := range []struct {
@@ -130,7 +130,7 @@ const faultEnv = "L2_FAULT"
 
 // childTimeout bounds a child: no call of a store waits for a failing disk for ever. A case
 // takes seconds, on a busy machine too.
-const childTimeout = 2 * time.Minute
+const childTimeout = 2 * patience
 
 // inChild runs one case of a test in a process of its own and returns its output.
 func inChild(t *testing.T, test, which string) string {
@@ -169,6 +169,7 @@ func (f *readFault) MaybeError(op errorfs.Op) error {
 
 // Read errors are reported, or the record is a miss; they do not change what is stored.
 func TestReadErrors(t *testing.T) {
+	t.Parallel()
 	mem := vfs.NewMem()
 	cfg := testConfig(mem)
 	cfg.BlockCacheBytes = 1 // read from files
@@ -369,12 +370,7 @@ func TestLogOnFullDisk(t *testing.T) {
 	ops := []cache.TierOp{putOp(testNS, "waits", 11, incompressible(200_000, 1), attrs())}
 	done := make(chan error, 1)
 	go func() { done <- s.Write(context.Background(), ops, true) }()
-	for deadline := time.Now().Add(10 * time.Second); s.health.logWaits.Load() == 0; {
-		if time.Now().After(deadline) {
-			t.Fatal("nothing waits for disk space")
-		}
-		runtime.Gosched()
-	}
+	awaitTrue(t, "the log waits", func() bool { return s.health.logWaits.Load() > 0 })
 	if get(t, s, "k") != "v" || !s.Stats().Degraded {
 		t.Error("reads do not go on, or the store does not say that it is degraded")
 	}

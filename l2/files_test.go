@@ -246,6 +246,7 @@ func TestReadWhileFilesAreReplaced(t *testing.T) {
 // After a crash a record whose file is not there, or not whole, is a miss, unless the write
 // or a later sync was durable; nothing else of a prefix is missing, and nothing is wrong.
 func TestCrashWithFiles(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 8))

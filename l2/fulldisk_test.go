@@ -36,7 +36,7 @@ func TestCacheOnFailingDisk(t *testing.T) {
 			if os.Getenv("L2_FAULT") == "" {
 				t.Parallel()
 				// What Pebble leaves behind must not count as our leak.
-				child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=2m")
+				child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=5m")
 				child.Env = append(os.Environ(), "L2_FAULT=1")
 				if out, err := child.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%.4000s", err, out)
@@ -54,8 +54,7 @@ func TestCacheOnFailingDisk(t *testing.T) {
 			}))
 			tier, err := l2.OpenTier(l2.Config{
 				Dir: "data", FS: fs, BytesMax: 64 << 20, TickInterval: 5 * time.Millisecond, FileMinBytes: 8 << 10,
-				MemTableBytes: 64 << 10, CloseTimeout: time.Second, StallAfter: 300 * time.Millisecond,
-				WriteTimeout: 5 * time.Second, // what a call waits that finds the disk full before that is known
+				MemTableBytes: 64 << 10, CloseTimeout: time.Second, WriteTimeout: 10 * time.Second, // what a call waits that finds the disk full before that is known
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -119,7 +118,7 @@ func TestCacheOnFailingDisk(t *testing.T) {
 				_ = c.Close(ctx)
 				return
 			}
-			for deadline := time.Now().Add(20 * time.Second); c.Stats().Tier.Degraded || c.Stats().DirtyBytes > 0; runtime.Gosched() {
+			for deadline := time.Now().Add(2 * time.Minute); c.Stats().Tier.Degraded || c.Stats().DirtyBytes > 0; runtime.Gosched() {
 				if time.Now().After(deadline) {
 					t.Fatalf("it does not recover: %+v", c.Stats().Tier)
 				}

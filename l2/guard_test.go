@@ -24,7 +24,7 @@ func within(t *testing.T, what string, call func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("%s hangs", what)
 	}
 }

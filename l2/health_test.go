@@ -47,7 +47,7 @@ func isWriteOf(match func(path string) bool) func(errorfs.Op) bool {
 
 func awaitTrue(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); runtime.Gosched() {
+	for deadline := time.Now().Add(patience); !condition(); runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("timeout: %s", what)
 		}
@@ -169,6 +169,7 @@ func TestBallast(t *testing.T) {
 // What a write that the disk did not take was to replace is gone for good once any call has
 // succeeded that asked for durability, and after a close: without the maintainer's help.
 func TestDurableCallsSettleMarks(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	label := cache.Label{Namespace: testNS, Kind: cache.Tag, Text: "t"}
 	watermarks := []cache.Watermark{{Label: label, Seq: 50}}
@@ -231,9 +232,9 @@ func TestMarksStayWithoutDurability(t *testing.T) {
 
 // Marks that cannot be made up for in time fail the call that needs it.
 func TestMarksThatCannotBeSettled(t *testing.T) {
-	cfg := testConfig(vfs.NewMem())
-	cfg.WriteTimeout, cfg.StallAfter = 50*time.Millisecond, 10*time.Millisecond
-	s := withNamespace(t, open(t, cfg))
+	s := withNamespace(t, open(t, testConfig(vfs.NewMem())))
+	wait, stall := s.cfg.WriteTimeout, s.cfg.StallAfter
+	s.cfg.WriteTimeout, s.cfg.StallAfter = 50*time.Millisecond, 10*time.Millisecond
 	s.marks.add([]cache.TierOp{putOp(testNS, "k", 7, nil, attrs())})
 	s.settling <- struct{}{}
 	if err := s.Sync(context.Background()); !errors.Is(err, ErrWriteTimeout) {
@@ -243,6 +244,7 @@ func TestMarksThatCannotBeSettled(t *testing.T) {
 		t.Errorf("delete: %v", err)
 	}
 	<-s.settling
+	s.cfg.WriteTimeout, s.cfg.StallAfter = wait, stall
 	if err := s.Sync(context.Background()); err != nil || s.marks.count.Load() != 0 {
 		t.Errorf("%v, %d marks", err, s.marks.count.Load())
 	}

@@ -338,5 +338,11 @@ func openTiny(cfg Config) (*Store, error) {
 	return s, err
 }
 
-func TestModel(t *testing.T)         { testModel(t, false) }
-func TestModelEviction(t *testing.T) { testModel(t, true) }
+func TestModel(t *testing.T) {
+	t.Parallel()
+	testModel(t, false)
+}
+func TestModelEviction(t *testing.T) {
+	t.Parallel()
+	testModel(t, true)
+}

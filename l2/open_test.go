@@ -281,6 +281,7 @@ func TestConfigValidate(t *testing.T) {
 
 // The disk holds little more than what is live, however often it is overwritten.
 func TestOverwritesDoNotPileUp(t *testing.T) {
+	t.Parallel()
 	s := withNamespace(t, open(t, testConfig(vfs.NewMem())))
 	const size = 20 << 10
 	for i := range 1000 {
@@ -303,6 +304,7 @@ func TestOverwritesDoNotPileUp(t *testing.T) {
 
 // Lookups of absent keys hardly ever load a block of data.
 func TestAbsentKeysReadNoBlocks(t *testing.T) {
+	t.Parallel()
 	s := withNamespace(t, open(t, testConfig(vfs.NewMem())))
 	const total = 5000
 	for i := range total {

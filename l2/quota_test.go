@@ -40,7 +40,7 @@ func quotaStore(t *testing.T, quota2, quota3 int64) (*Store, func(ns cache.Names
 // settleEviction waits until the committer has nothing left to evict.
 func settleEviction(t *testing.T, s *Store, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); {
+	for end := time.Now().Add(patience); !done(); {
 		if time.Now().After(end) {
 			t.Fatal("eviction does not end")
 		}

@@ -159,6 +159,7 @@ func TestScanCancelled(t *testing.T) {
 // Absent keys are answered by the filters, which stay in memory: at most one in a hundred
 // reads from disk.
 func TestAbsentKeysReadNothing(t *testing.T) {
+	t.Parallel()
 	var reads atomic.Int64
 	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpFileReadAt {
@@ -168,7 +169,7 @@ func TestAbsentKeysReadNothing(t *testing.T) {
 	})))
 	cfg.BytesMax, cfg.BlockCacheBytes = 64<<20, 1<<20
 	s := withNamespace(t, open(t, cfg))
-	const records = 20_000
+	const records = 6000
 	for i := range records {
 		put(t, s, keyOf(2*i), sequence(i), string(incompressible(300, uint64(i))))
 	}

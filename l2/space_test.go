@@ -3,6 +3,7 @@ package l2
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -43,7 +44,7 @@ func diskBytes(t *testing.T, s *Store, fs vfs.FS) int64 {
 // compactions.
 func awaitDiskBytes(t *testing.T, s *Store, fs vfs.FS, limit int64) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		s.tick()
 		left := diskBytes(t, s, fs)
 		if left <= limit {
@@ -61,11 +62,13 @@ const logsMax = 6 * memTableBytesFloor
 // Overwriting one key again and again takes no more room than three of its values, and the
 // logs.
 func TestOverwritesTakeNoRoom(t *testing.T) {
+	t.Parallel()
 	for _, size := range []int{100, 8 << 10, 60 << 10, 300 << 10} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			fs := vfs.NewMem()
 			cfg := testConfig(fs)
 			cfg.MemTableBytes = memTableBytesFloor
+			cfg.CompressMinBytes = math.MaxInt // in vain, and slow under the race detector
 			s := withNamespace(t, open(t, cfg))
 			limit := 3*int64(size) + logsMax
 			value := incompressible(size+1000, uint64(size))
@@ -84,6 +87,7 @@ func TestOverwritesTakeNoRoom(t *testing.T) {
 
 // What is deleted, flushed, expired or evicted gives its room back, without help.
 func TestRoomComesBack(t *testing.T) {
+	t.Parallel()
 	const records, size = 400, 20 << 10
 	for _, tc := range []struct {
 		name   string
@@ -110,7 +114,7 @@ func TestRoomComesBack(t *testing.T) {
 			t.Run(fmt.Sprint(tc.name, " files ", files), func(t *testing.T) {
 				fs, clock := vfs.NewMem(), newClock()
 				cfg := testConfig(fs)
-				cfg.MemTableBytes, cfg.Now = memTableBytesFloor, clock.Now
+				cfg.MemTableBytes, cfg.Now, cfg.CompressMinBytes = memTableBytesFloor, clock.Now, math.MaxInt
 				if files {
 					cfg.FileMinBytes = fileBlockBytes
 				}

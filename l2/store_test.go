@@ -46,6 +46,10 @@ func (c *clock) advance(d time.Duration) {
 }
 
 // testConfig is a small store whose maintenance runs when the test calls tick.
+// patience bounds what tests wait for: it is only ever used up by a hang, however slow and
+// busy the machine.
+const patience = 2 * time.Minute
+
 func testConfig(fs vfs.FS) Config {
 	return Config{
 		Dir: "data", FS: fs, BytesMax: 16 << 20, BlockCacheBytes: 1 << 20, MemTableBytes: 256 << 10,
