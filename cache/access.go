@@ -145,7 +145,7 @@ func (s *shard) tellAccesses(start uint32) (next uint32, isMore, isFull bool) {
 	defer s.mu.RUnlock()
 	end := min(start+accessSlotsPerLock, s.given)
 	for number := start; number < end; number++ {
-		if s.slot(number).ref != 0 && !s.tellAccess(number) {
+		if s.slot(number).ref() != 0 && !s.tellAccess(number) {
 			return number, true, true
 		}
 	}

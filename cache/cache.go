@@ -249,7 +249,7 @@ func (s *shard) close() {
 		s.revokeLease(hash)
 	}
 	for number := range s.given {
-		if s.slot(number).ref != 0 {
+		if s.slot(number).ref() != 0 {
 			s.remove(number)
 		}
 	}

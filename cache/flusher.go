@@ -318,7 +318,7 @@ func (s *shard) claim(hash uint64) (flushing, TierOp, bool) {
 		return flushing{}, TierOp{}, false // the tier does not know the generation yet
 	}
 	s.inHand[hash] = struct{}{}
-	x := flushing{dirtyKey: dirtyKey{s, hash}, seq: header.seq, ref: sl.ref, chunk: s.arena.Pin(sl.ref)}
+	x := flushing{dirtyKey: dirtyKey{s, hash}, seq: header.seq, ref: sl.ref(), chunk: s.arena.Pin(sl.ref())}
 	x.awaited, x.synced = len(s.waiters[hash]) > 0, s.isSyncAwaited(hash)
 	op := TierOp{Record: Record{Namespace: header.namespace, Key: e.key(), Seq: header.seq}}
 	switch {

@@ -60,7 +60,7 @@ func newGroup(p *blockCommit) *group {
 func (g *group) hold(s *shard, hash uint64, number uint32) {
 	e := s.entryOf(number)
 	header := e.header()
-	ref := s.slot(number).ref
+	ref := s.slot(number).ref()
 	_, isCrossed := s.inHand[hash]
 	s.held[hash]++
 	g.members = append(g.members, groupMember{dirtyKey{s, hash}, header.seq, s.arena.Pin(ref), ref, isCrossed})

@@ -9,7 +9,7 @@ import (
 )
 
 // TestRemovalCostDoesNotGrow: whatever the number of entries, finding, replacing and
-// removing one follows a chain of a few slots, and nothing else is moved.
+// removing one follows a chain of a few buckets, and nothing else is moved.
 func TestRemovalCostDoesNotGrow(t *testing.T) {
 	c := open(t, Config{L1BytesMax: 64 << 20})
 	random := rand.New(rand.NewPCG(1, 1))
@@ -25,23 +25,41 @@ func TestRemovalCostDoesNotGrow(t *testing.T) {
 			put(t, c, "n", key, "w")
 		}
 	}
-	longest, slots := 0, 0
+	longest, slots, buckets, chained := 0, 0, 0, 0
 	for _, s := range c.shards {
 		s.mu.Lock()
 		for b := range s.index.used {
 			length := 0
-			for number := *s.index.buckets.At(b); number != 0; number = s.slot(number).next {
+			for x := s.index.buckets.At(b); x != nil; x = s.index.next(x) {
 				length++
+				for i := range x.refs {
+					if x.refs[i] != 0 {
+						slots++
+					}
+				}
 			}
-			longest, slots = max(longest, length), slots+length
+			longest, buckets, chained = max(longest, length), buckets+1, chained+length-1
 		}
-		if int(s.index.used) > s.index.count*4+1 && s.index.count > 100 {
+		if int(s.index.used)*bucketFill > s.index.count*4+bucketFill && s.index.count > 100 {
 			t.Errorf("%d buckets for %d entries", s.index.used, s.index.count)
+		}
+		free := 0
+		for number := s.index.free; number != 0; number = s.index.overflow.At(number).more {
+			free++
+		}
+		if chained+free != int(s.index.given)-1 {
+			t.Errorf("%d overflow buckets in use, %d free, of %d", chained, free, s.index.given-1)
+		}
+		chained = 0
+		for number := uint32(1); number < s.given; number++ {
+			if s.slot(number).ref() != 0 && s.lookup(s.hashOf(number)) != number {
+				t.Fatalf("slot %d is not found", number)
+			}
 		}
 		s.mu.Unlock()
 	}
-	if int64(slots) != c.Stats().L1Entries || longest > 16 {
-		t.Errorf("%d slots in chains for %d entries, the longest chain has %d", slots, c.Stats().L1Entries, longest)
+	if int64(slots) != c.Stats().L1Entries || longest > 4 {
+		t.Errorf("%d entries in %d buckets, want %d; the longest chain has %d", slots, buckets, c.Stats().L1Entries, longest)
 	}
 }
 

@@ -279,7 +279,7 @@ func (in *invalidation) slotsWithPrefix(s *shard, slots []covered) []covered {
 		s.mu.RLock()
 		total = int(s.given)
 		for number := start; number < min(start+looksPerLock, total); number++ {
-			if s.slot(uint32(number)).ref != 0 {
+			if s.slot(uint32(number)).ref() != 0 {
 				slots = in.appendCovered(s, slots, uint32(number))
 			}
 		}
@@ -309,7 +309,7 @@ func (in *invalidation) removeSlots(s *shard, slots []covered, waiters []*flushW
 	s.mu.Lock()
 	defer s.leave()
 	for _, x := range slots {
-		if s.slot(x.slot).ref == 0 {
+		if s.slot(x.slot).ref() == 0 {
 			continue
 		}
 		e := s.entryOf(x.slot)

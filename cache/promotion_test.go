@@ -44,7 +44,7 @@ func TestPromotionOnFirstOrSecondHit(t *testing.T) {
 				for _, s := range c.shards { // out of L1, and not as the policy's victims
 					s.mu.Lock()
 					for number := uint32(1); number < s.given; number++ {
-						if s.slot(number).ref != 0 {
+						if s.slot(number).ref() != 0 {
 							s.remove(number)
 						}
 					}

@@ -92,7 +92,7 @@ func (s *shard) evictOf(gen *generation, goal int64) (looked, total uint32) {
 			s.quotaHand = 1
 		}
 		sl := s.slot(s.quotaHand)
-		if sl.ref == 0 || sl.namespace != tag || sl.flags&slotDirty != 0 || s.entryOf(s.quotaHand).header().namespace != gen.id {
+		if sl.ref() == 0 || sl.namespace != tag || sl.flags&slotDirty != 0 || s.entryOf(s.quotaHand).header().namespace != gen.id {
 			continue
 		}
 		found[n] = s.quotaHand

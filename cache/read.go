@@ -60,7 +60,7 @@ func (s *shard) stateOf(e entry) (State, int64) {
 
 // pin fills h with the entry of a slot. REQUIRES: s.mu held, shared at least.
 func (s *shard) pin(number uint32, e entry, nowMs int64, state State, h *Hit) {
-	ref := s.slot(number).ref
+	ref := s.slot(number).ref()
 	header := e.header()
 	h.shard, h.chunk, h.ref = s, s.arena.Pin(ref), ref
 	h.value, h.valueLen = e.value(), int64(header.valueLen)

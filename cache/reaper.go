@@ -115,7 +115,7 @@ func (s *shard) reapEnded(ctx context.Context) {
 // flusher's. REQUIRES: s.mu held.
 func (s *shard) reapSlot(number uint32) {
 	sl := s.slot(number)
-	if sl.ref != 0 && sl.flags&slotDirty == 0 && s.cache.generation(s.entryOf(number).header().namespace) == nil {
+	if sl.ref() != 0 && sl.flags&slotDirty == 0 && s.cache.generation(s.entryOf(number).header().namespace) == nil {
 		s.remove(number)
 	}
 }

@@ -121,7 +121,7 @@ func (s *Scan) collectShard(ctx context.Context, shard *shard, flags slotFlags, 
 		shard.mu.RLock()
 		total = int(shard.given)
 		for number := start; number < min(start+looksPerLock, total) && err == nil; number++ {
-			if sl := shard.slot(uint32(number)); sl.ref != 0 && (flags == 0 || sl.flags&flags != 0) {
+			if sl := shard.slot(uint32(number)); sl.ref() != 0 && (flags == 0 || sl.flags&flags != 0) {
 				err = s.collect(shard.entryOf(uint32(number)), nowMs, after)
 			}
 		}

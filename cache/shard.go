@@ -57,13 +57,16 @@ const stripesPerShard = 256
 
 // slot is one entry's place in a shard. It holds no pointers.
 type slot struct {
-	ref       arena.Ref
-	tag       uint32 // see tagOf
-	next      uint32 // in the index's chain
-	labels    uint32 // the entry's chain in shard.labels; next free slot when unused
-	namespace uint16 // see namespaceTag
+	refLow    uint32 // the chunk; 0: the slot is unused
+	refTop    uint8
 	flags     slotFlags
+	namespace uint16 // see namespaceTag
+	tag       uint32 // see tagOf
+	labels    uint32 // the entry's chain in shard.labels; next free slot when unused
 }
+
+func (sl *slot) ref() arena.Ref       { return arena.Ref(sl.refTop)<<32 | arena.Ref(sl.refLow) }
+func (sl *slot) setRef(ref arena.Ref) { sl.refLow, sl.refTop = uint32(ref), uint8(ref>>32) }
 
 type slotFlags uint8
 
@@ -106,21 +109,24 @@ func (s *shard) slot(number uint32) *slot { return s.slots.At(number) }
 func stripeOf(hash uint64) int { return int(hash % stripesPerShard) }
 
 // entryOf is the entry in a slot. REQUIRES: s.mu held, shared at least.
-func (s *shard) entryOf(number uint32) entry { return entry(s.arena.Data(s.slot(number).ref)) }
+func (s *shard) entryOf(number uint32) entry { return entry(s.arena.Data(s.slot(number).ref())) }
 
 // find returns the slot that holds the key, tombstones included; 0 if none. Another key
 // with the same hash is not found. REQUIRES: s.mu held, shared at least.
 func (s *shard) find(hash uint64, namespace NamespaceID, key []byte) (uint32, entry) {
+	x := &s.index
 	tag := tagOf(hash)
-	for number := *s.index.bucket(tag); number != 0; {
-		sl := s.slot(number)
-		if sl.tag == tag {
-			e := entry(s.arena.Data(sl.ref))
+	mark := markOf(tag)
+	for b := x.bucket(tag); b != nil; b = x.next(b) {
+		for i := range b.marks {
+			if b.mark(i) != mark || b.refs[i] == 0 {
+				continue
+			}
+			e := entry(s.arena.Data(b.ref(i)))
 			if e.header().namespace == namespace && string(e.key()) == string(key) {
-				return number, e
+				return e.header().slot, e
 			}
 		}
-		number = sl.next
 	}
 	return 0, nil
 }
@@ -129,53 +135,74 @@ func (s *shard) find(hash uint64, namespace NamespaceID, key []byte) (uint32, en
 // and returns its slot. The policy is not told: dirty slots are not queued.
 // REQUIRES: s.mu held.
 func (s *shard) publish(hash uint64, ref arena.Ref, flags slotFlags) uint32 {
-	if old := s.holder(hash, entry(s.arena.Data(ref))); old != 0 {
-		flags |= s.slot(old).flags & slotQueued
-		if s.slot(old).flags&slotTransient == 0 {
-			s.policy.Remember(tagOf(hash))
-		}
-		s.remove(old)
-	}
-	number := s.free
-	if number != 0 {
-		s.free = s.slot(number).labels
+	e := entry(s.arena.Data(ref))
+	number := s.holder(hash, e)
+	isNew := number == 0
+	if isNew {
+		number = s.takeSlot()
 	} else {
-		number = s.given
-		s.given++
-		s.slots.Extend(number)
-	}
-	*s.slot(number) = slot{ref: ref, tag: tagOf(hash), flags: flags}
-	s.indexAdd(number)
-	e := s.entryOf(number)
-	e.header().slot = number
-	s.slot(number).namespace = namespaceTag(e.header().namespace)
-	if !e.header().tombstone {
-		chain := uint32(0)
-		for kind, text := range e.attrs().Labels() {
-			chain = s.labels.add(number, labelHash(s.cache.seed, e.header().namespace, kind, text), chain)
+		sl := s.slot(number)
+		flags |= sl.flags & slotQueued
+		if sl.flags&slotTransient == 0 {
+			s.policy.Remember(sl.tag)
 		}
-		s.slot(number).labels = chain
+		old := sl.ref()
+		s.retire(number)
+		s.indexMove(number, ref)
+		s.drop(old)
+	}
+	header := e.header()
+	header.slot = number
+	sl := s.slot(number)
+	*sl = slot{tag: tagOf(hash), flags: flags, namespace: namespaceTag(header.namespace)}
+	sl.setRef(ref)
+	if isNew {
+		s.indexAdd(number)
+	}
+	if !header.tombstone {
+		for kind, text := range e.attrs().Labels() {
+			sl.labels = s.labels.add(number, labelHash(s.cache.seed, header.namespace, kind, text), sl.labels)
+		}
 	}
 	s.entries.Add(1)
 	s.countSlot(e, flags, 1)
 	return number
 }
 
+// takeSlot is an unused slot. REQUIRES: s.mu held.
+func (s *shard) takeSlot() uint32 {
+	number := s.free
+	if number != 0 {
+		s.free = s.slot(number).labels
+		return number
+	}
+	number = s.given
+	s.given++
+	s.slots.Extend(number)
+	return number
+}
+
 // remove takes a slot out of every structure and drops its chunk. REQUIRES: s.mu held.
 func (s *shard) remove(number uint32) {
-	sl := s.slot(number)
-	e := s.entryOf(number)
-	e.header().slot = 0
-	s.unqueue(number)
-	s.labels.removeChain(sl.labels)
+	s.retire(number)
 	s.indexRemove(number)
-	s.entries.Add(-1)
-	s.countSlot(e, sl.flags, -1)
-	s.cache.release(overheadBytes(e))
-	ref := sl.ref
+	sl := s.slot(number)
+	ref := sl.ref()
 	*sl = slot{labels: s.free}
 	s.free = number
 	s.drop(ref)
+}
+
+// retire takes a slot's entry out of everything but the index. REQUIRES: s.mu held.
+func (s *shard) retire(number uint32) {
+	sl := s.slot(number)
+	e := s.entryOf(number)
+	s.unqueue(number)
+	s.labels.removeChain(sl.labels)
+	e.header().slot = 0
+	s.entries.Add(-1)
+	s.countSlot(e, sl.flags, -1)
+	s.cache.release(overheadBytes(e))
 }
 
 // countSlot keeps the sums over slots. REQUIRES: s.mu held.
@@ -287,10 +314,12 @@ func (s *shard) compact() bool {
 	isMore := s.arena.Evacuate(
 		func(ref arena.Ref) bool {
 			number := entry(s.arena.Data(ref)).header().slot
-			return number != 0 && s.slot(number).ref == ref
+			return number != 0 && s.slot(number).ref() == ref
 		},
 		func(old, moved arena.Ref) {
-			s.slot(entry(s.arena.Data(moved)).header().slot).ref = moved
+			number := entry(s.arena.Data(moved)).header().slot
+			s.indexMove(number, moved)
+			s.slot(number).setRef(moved)
 			// The old copy may still be pinned; it is nobody's entry any more.
 			entry(s.arena.Data(old)).header().slot = 0
 		})

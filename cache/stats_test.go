@@ -16,7 +16,7 @@ func scanAll(t *testing.T, c *Cache) (all census, byNamespace map[string]census)
 	for _, s := range c.shards {
 		s.mu.RLock()
 		for number := uint32(1); number < s.given; number++ {
-			if s.slot(number).ref == 0 {
+			if s.slot(number).ref() == 0 {
 				continue
 			}
 			e := s.entryOf(number)
@@ -149,7 +149,7 @@ func scanFlushed(c *Cache) (slots, ended int) {
 	for _, s := range c.shards {
 		s.mu.RLock()
 		for number := uint32(1); number < s.given; number++ {
-			if s.slot(number).ref != 0 {
+			if s.slot(number).ref() != 0 {
 				slots++
 				if c.generation(s.entryOf(number).header().namespace) == nil {
 					ended++

@@ -30,7 +30,7 @@ func validate(t testing.TB, c *Cache) {
 		var live int64
 		for number := range s.given {
 			sl := s.slot(number)
-			if sl.ref == 0 {
+			if sl.ref() == 0 {
 				continue
 			}
 			inUse++
@@ -47,9 +47,9 @@ func validate(t testing.TB, c *Cache) {
 			if !e.attrs().Valid() {
 				t.Errorf("attributes of %q are damaged", e.key())
 			}
-			live += int64(s.arena.SizeOf(sl.ref))
+			live += int64(s.arena.SizeOf(sl.ref()))
 			used += slotBytes(e)
-			if arena.Size(entryBytes(len(e.key()), len(e.attrs()), len(e.value()))) != s.arena.SizeOf(sl.ref) {
+			if arena.Size(entryBytes(len(e.key()), len(e.attrs()), len(e.value()))) != s.arena.SizeOf(sl.ref()) {
 				t.Errorf("chunk of %q has another size than its entry", e.key())
 			}
 			l1Entries++

@@ -19,16 +19,28 @@
 package arena
 
 import (
+	"errors"
 	"sync/atomic"
 	"unsafe"
 )
 
-// Ref names a chunk of an arena: segment number and offset of its data. Zero names none.
+// Ref names a chunk of an arena: segment number and offset of its data, in units of align.
+// Zero names none, nor is there a ref whose low 32 bits are zero.
 type Ref uint64
 
-func makeRef(segment, offset int) Ref { return Ref(segment)<<32 | Ref(offset) }
-func (r Ref) segment() int            { return int(r >> 32) }
-func (r Ref) offset() int             { return int(uint32(r)) }
+// RefBits is how many bits a Ref has.
+const (
+	RefBits     = offsetBits + segmentBits
+	offsetBits  = 19
+	segmentBits = 16
+
+	segmentsMax     = 1 << segmentBits
+	segmentBytesMax = align << offsetBits
+)
+
+func makeRef(segment, offset int) Ref { return Ref(segment)<<offsetBits | Ref(offset/align) }
+func (r Ref) segment() int            { return int(r >> offsetBits) }
+func (r Ref) offset() int             { return int(r&(1<<offsetBits-1)) * align }
 
 // Chunk is the header in front of a chunk's data.
 type Chunk struct {
@@ -119,10 +131,19 @@ func (a *Arena) Alloc(n int) (Ref, error) {
 	return a.AllocIn(pages, n)
 }
 
+// errSegments: with segments of this number, or chunks that have one of their own, an arena
+// is larger than any shard of a cache whose memory is a machine's.
+var errSegments = errors.New("arena: too many segments")
+
 // AllocIn is Alloc with the memory that Prepare(n) got, which is the arena's from then on.
-// Only without such memory does it return an error.
 func (a *Arena) AllocIn(pages Pages, n int) (Ref, error) {
 	size := Size(n)
+	if len(a.segments) == segmentsMax && len(a.vacant) == 0 {
+		if pages != nil {
+			a.pool.put(pages)
+		}
+		return 0, errSegments
+	}
 	if pages != nil {
 		a.rounding += int64(len(pages) - size)
 		return a.place(a.add(segment{data: pages, own: true}), size), nil

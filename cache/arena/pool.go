@@ -61,6 +61,9 @@ func Heap() Source {
 // NewPool returns a pool of segments of segmentBytes (a power of two, at least a page) that
 // keeps, of what is free, as much as freeMax segments.
 func NewPool(segmentBytes, freeMax int, source Source) *Pool {
+	if segmentBytes > segmentBytesMax {
+		panic("arena: segments are too large for a Ref")
+	}
 	return &Pool{segmentBytes: segmentBytes, freeMax: freeMax, source: source}
 }
 

@@ -7,7 +7,7 @@
 package pages
 
 // PageLen is how many elements a page has: small, so that small caches stay small.
-const PageLen = 256
+const PageLen = 64
 
 // Array is the array. The zero Array is empty.
 type Array[T any] struct{ pages []*[PageLen]T }
