@@ -98,20 +98,6 @@ func TestTypesAgreeWithSnapshot(t *testing.T) {
 	}
 }
 
-// TestCastsAgreeWithSnapshot compares the rules of casts with pg_cast.
-func TestCastsAgreeWithSnapshot(t *testing.T) {
-	c := thing(t)
-	for key, row := range c.casts() {
-		from, to := key[0], key[1]
-		if types.Lookup(from) == nil || types.Lookup(to) == nil || from == to {
-			continue
-		}
-		if got := types.CastContext(from, to); got != row.Context {
-			t.Errorf("cast from %s to %s: context %d, pg_cast has %d", from, to, got, row.Context)
-		}
-	}
-}
-
 func TestOwnRelationIsDescribed(t *testing.T) {
 	c := thing(t)
 	r := c.Relation(Public, "thing")

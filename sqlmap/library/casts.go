@@ -23,7 +23,7 @@ func castList() [][2]types.OID {
 		{types.JSONB, types.Bool}, {types.Int4, types.Bool}, {types.Bool, types.Int4}, {types.Oid, types.Int8}, {types.Int8, types.Oid},
 		{types.Char, types.Int4}, {types.Int4, types.Char}, {types.Text, types.Char}, {types.Char, types.Text}, {types.Char, types.BPChar},
 		{types.Name, types.Text}, {types.Name, types.BPChar}, {types.Name, types.VarChar}, {types.Text, types.Name}, {types.BPChar, types.Name}, {types.VarChar, types.Name},
-		{types.BPChar, types.Text}, {types.Bool, types.Text}, {types.Inet, types.Cidr}, {types.Text, types.RegClass},
+		{types.BPChar, types.Text}, {types.Text, types.XML}, {types.Bool, types.Text}, {types.Inet, types.Cidr}, {types.Text, types.RegClass},
 		{types.Date, types.Timestamp}, {types.Date, types.TimestampTZ}, {types.Timestamp, types.TimestampTZ}, {types.TimestampTZ, types.Timestamp},
 		{types.Timestamp, types.Date}, {types.TimestampTZ, types.Date}, {types.Timestamp, types.Time}, {types.TimestampTZ, types.Time},
 		{types.TimestampTZ, types.TimeTZ}, {types.Time, types.TimeTZ}, {types.TimeTZ, types.Time}, {types.Time, types.Interval}, {types.Interval, types.Time},

@@ -336,13 +336,8 @@ func (x *execution) castText(e *castExpr, arg evaluator) evaluator {
 
 func (x *execution) castCall(e *castExpr, arg evaluator) (evaluator, error) {
 	fn := e.function
-	from := x.base(e.arg.info().oid)
 	if fn.Implementation == nil || fn.Implementation.Call == nil {
-		to := x.base(e.oid)
-		if types.CastContext(from, to) == types.NoCast {
-			return nil, unsupported(e.at, "cast from "+from.String()+" to "+to.String()+" is")
-		}
-		return notNull(arg, func(_ *frame, v types.Value) (types.Value, error) { return types.Cast(v, from, to, &x.env.Style) }), nil
+		return nil, unsupported(e.at, "cast from "+x.base(e.arg.info().oid).String()+" to "+x.base(e.oid).String()+" is")
 	}
 	call := &schema.Call{Env: x.env, Function: fn, Types: fn.Args, Returns: fn.Returns}
 	return notNull(arg, func(_ *frame, v types.Value) (types.Value, error) {

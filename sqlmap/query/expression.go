@@ -230,12 +230,14 @@ func fold(e expr) (expr, error) {
 	if err != nil || !ok {
 		return e, err
 	}
-	v, from := literal.value, literal.oid
+	v := literal.value
 	if !v.IsNull && k.method == castCall {
-		if isOfSession(from) || isOfSession(k.oid) || types.CastContext(from, k.oid) == types.NoCast {
+		f := k.function
+		if isOfSession(literal.oid) || isOfSession(k.oid) || len(f.Args) != 1 || f.Implementation == nil || f.Implementation.Call == nil {
 			return e, nil
 		}
-		if v, err = types.Cast(v, from, k.oid, nil); err != nil {
+		c := &schema.Call{Env: &schema.Env{}, Function: f, Types: f.Args, Returns: f.Returns}
+		if v, err = f.Implementation.Call(c, []types.Value{v}); err != nil {
 			return nil, AtOffset(err, literal.at)
 		}
 	}

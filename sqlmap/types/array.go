@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
-	"unicode/utf8"
 
 	"pgcache/pgwire"
 )
@@ -441,6 +440,3 @@ func appendBinaryArray(dst []byte, oid, elem OID, v Value) []byte {
 	}
 	return dst
 }
-
-// CharLength is how many characters a text has.
-func CharLength(text []byte) int { return utf8.RuneCount(text) }

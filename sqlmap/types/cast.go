@@ -19,90 +19,6 @@ const (
 	Implicit           // an argument of an operator or function
 )
 
-// CastContext is the most casual context in which a cast exists.
-func CastContext(from, to OID) Context {
-	switch {
-	case from == to || from == Unknown:
-		return Implicit
-	case Lookup(from) == nil || Lookup(to) == nil || from == Void || to == Void || to == Unknown || from == Cstring || to == Cstring:
-		return NoCast
-	case from.isVector() || to.isVector():
-		if ArrayOf(elemOf(from)) == to {
-			return Implicit
-		}
-		return textContext(from, to)
-	case elemOf(from) != 0 && elemOf(to) != 0:
-		return CastContext(elemOf(from), elemOf(to))
-	}
-	for _, find := range []func(from, to OID) Context{numericContext, identifierContext, timeContext, otherContext} {
-		if c := find(from, to); c != NoCast {
-			return c
-		}
-	}
-	return textContext(from, to)
-}
-
-// textContext is that of casts from and to text, by output and input.
-func textContext(from, to OID) Context {
-	switch {
-	case from.IsText() && to.IsText():
-		if from == Name && to != Text {
-			return Assignment
-		}
-		return Implicit
-	case to.IsText() && to.Category() == CategoryString:
-		return Assignment
-	case from.IsText():
-		return Explicit
-	}
-	return NoCast
-}
-
-// identifierContext is that of casts among oid, the reg* types and integers.
-func identifierContext(from, to OID) Context {
-	isInt := func(t OID) bool { return t == Int2 || t == Int4 || t == Int8 }
-	switch {
-	case from == RegProc && to == RegProcedure, from == RegProcedure && to == RegProc,
-		from == RegOper && to == RegOperator, from == RegOperator && to == RegOper,
-		to == RegClass && (from == Text || from == VarChar):
-		return Implicit
-	case to == Oid && from.IsReg(), from == Oid && to.IsReg(), to.IsReg() && isInt(from), to == Oid && isInt(from):
-		return Implicit
-	case (from == Oid || from.IsReg()) && (to == Int4 || to == Int8):
-		return Assignment
-	}
-	return NoCast
-}
-
-// timeContext is that of casts among dates and times.
-func timeContext(from, to OID) Context {
-	switch [2]OID{from, to} {
-	case [2]OID{Date, Timestamp}, [2]OID{Date, TimestampTZ}, [2]OID{Timestamp, TimestampTZ},
-		[2]OID{Time, TimeTZ}, [2]OID{Time, Interval}:
-		return Implicit
-	case [2]OID{TimestampTZ, Timestamp}, [2]OID{TimestampTZ, Date}, [2]OID{Timestamp, Date}, [2]OID{Timestamp, Time},
-		[2]OID{TimestampTZ, Time}, [2]OID{TimestampTZ, TimeTZ}, [2]OID{TimeTZ, Time}, [2]OID{Interval, Time}:
-		return Assignment
-	}
-	return NoCast
-}
-
-func otherContext(from, to OID) Context {
-	switch [2]OID{from, to} {
-	case [2]OID{Char, Text}, [2]OID{Cidr, Inet}, [2]OID{Bit, VarBit}, [2]OID{VarBit, Bit}, [2]OID{PgNodeTree, Text}:
-		return Implicit
-	case [2]OID{JSON, JSONB}, [2]OID{JSONB, JSON}, [2]OID{Inet, Cidr}, [2]OID{Text, Char}, [2]OID{VarChar, Char}, [2]OID{BPChar, Char}:
-		return Assignment
-	case [2]OID{Int4, Bool}, [2]OID{Bool, Int4}, [2]OID{Int4, Char}, [2]OID{Char, Int4}, [2]OID{Xid8, Xid},
-		[2]OID{Int4, Bit}, [2]OID{Int8, Bit}, [2]OID{Bit, Int4}, [2]OID{Bit, Int8}:
-		return Explicit
-	}
-	if from == JSONB && (to == Bool || numericRank(to) != 0) {
-		return Explicit
-	}
-	return NoCast
-}
-
 // numericRank orders numeric types by what they can hold; 0: not one of them.
 func numericRank(oid OID) int {
 	switch oid {
@@ -137,18 +53,8 @@ func WiderNumeric(a, b OID) OID {
 	return b
 }
 
-func numericContext(from, to OID) Context {
-	a, b := numericRank(from), numericRank(to)
-	switch {
-	case a != 0 && b != 0 && a < b:
-		return Implicit
-	case a != 0 && b != 0:
-		return Assignment
-	}
-	return NoCast
-}
-
-// Cast converts a value that is not NULL. REQUIRES: CastContext(from, to) != NoCast.
+// Cast converts a value that is not NULL. REQUIRES: pg_cast has the cast, or it is that of
+// the elements of arrays or one by output and input.
 func Cast(v Value, from, to OID, style *Style) (Value, error) {
 	switch {
 	case from == to:
@@ -157,12 +63,14 @@ func Cast(v Value, from, to OID, style *Style) (Value, error) {
 		return ParseText(to, v.Bytes, style)
 	case elemOf(from) != 0 && elemOf(to) != 0 && !to.isVector():
 		return castArray(v, elemOf(from), elemOf(to), style)
-	case numericContext(from, to) != NoCast:
+	case numericRank(from) != 0 && numericRank(to) != 0:
 		return castNumber(v, from, to)
-	case identifierContext(from, to) != NoCast && !from.IsText():
+	case isIdentifier(from) && (isIdentifier(to) || to == Int4 || to == Int8), isIdentifier(to) && numericRank(from) != 0:
 		return castIdentifier(v, from, to)
-	case timeContext(from, to) != NoCast:
+	case isTime(from) && isTime(to):
 		return castTime(v, from, to, style)
+	case from == Char && (to == Text || to == Int4), to == Char:
+		return castOther(v, from, to, style)
 	case from.IsText() && to.IsText():
 		if from == BPChar && to != Name {
 			return OfBytes(bytes.TrimRight(v.Bytes, " ")), nil
@@ -171,15 +79,26 @@ func Cast(v Value, from, to OID, style *Style) (Value, error) {
 			return OfBytes(clipName(bytes.TrimRight(v.Bytes, " "))), nil
 		}
 		return v, nil
-	case otherContext(from, to) != NoCast:
-		return castOther(v, from, to, style)
 	case from == Bool && to.IsText():
 		return OfText(strconv.FormatBool(v.Int != 0)), nil // unlike its output function
-	case to.IsText():
+	case to.IsText() && from != PgNodeTree:
 		return ParseText(to, AppendText(nil, from, v, style), style)
-	default:
+	case from.IsText():
 		return ParseText(to, v.Bytes, style)
 	}
+	return castOther(v, from, to, style)
+}
+
+// isIdentifier reports oid and the types that show it as a name.
+func isIdentifier(oid OID) bool { return oid == Oid || oid.IsReg() }
+
+// isTime reports the types of dates and times.
+func isTime(oid OID) bool {
+	switch oid {
+	case Date, Time, TimeTZ, Timestamp, TimestampTZ, Interval:
+		return true
+	}
+	return false
 }
 
 func castIdentifier(v Value, from, to OID) (Value, error) {
@@ -229,7 +148,7 @@ func castTime(v Value, from, to OID, style *Style) (Value, error) {
 	return ToInstant(v, style), nil
 }
 
-// castOther does the casts of otherContext.
+// castOther does the casts that no rule covers.
 func castOther(v Value, from, to OID, style *Style) (Value, error) {
 	switch {
 	case from == Bool || from == JSONB && to == JSON || from == Cidr || from == Bit && to == VarBit || from == VarBit || from == PgNodeTree || from == Char && to == Text:

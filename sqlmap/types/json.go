@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"unicode/utf8"
 
 	"pgcache/pgwire"
 )
@@ -214,63 +213,6 @@ func FlatPairs(v Value) (pairs []Pair, ok bool) {
 		pairs = append(pairs, Pair{m.key, s})
 	}
 	return pairs, true
-}
-
-// JSONMember is v -> key (or ->> key, as text); NULL if there is none.
-func JSONMember(v Value, key string, asText bool) Value {
-	tree, err := decodeJSON(v.Bytes)
-	if err != nil {
-		return Null()
-	}
-	for i := range tree.members {
-		if tree.members[i].key == key {
-			return jsonResult(&tree.members[i].value, asText)
-		}
-	}
-	return Null()
-}
-
-// JSONItem is v -> index (or ->> index); negative ones count from the end.
-func JSONItem(v Value, index int64, asText bool) Value {
-	tree, err := decodeJSON(v.Bytes)
-	if err != nil || tree.kind != '[' {
-		return Null()
-	}
-	if index < 0 {
-		index += int64(len(tree.items))
-	}
-	if index < 0 || index >= int64(len(tree.items)) {
-		return Null()
-	}
-	return jsonResult(&tree.items[index], asText)
-}
-
-func jsonResult(n *jsonNode, asText bool) Value {
-	if !asText {
-		return OfBytes(n.append(nil))
-	}
-	if n.kind == 0 && string(n.scalar) == "null" {
-		return Null()
-	}
-	if n.kind == 0 && n.scalar[0] == '"' {
-		var s string
-		if json.Unmarshal(n.scalar, &s) == nil && utf8.ValidString(s) {
-			return OfText(s)
-		}
-	}
-	return OfBytes(n.append(nil))
-}
-
-// JSONHasKey is v ? key.
-func JSONHasKey(v Value, key string) bool {
-	tree, err := decodeJSON(v.Bytes)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(tree.members, func(m jsonMember) bool { return m.key == key }) ||
-		slices.ContainsFunc(tree.items, func(n jsonNode) bool {
-			return n.kind == 0 && bytes.Equal(n.scalar, AppendJSONString(nil, key))
-		})
 }
 
 // JSONConcat is a || b: the members of both objects, those of b preferred, or the items

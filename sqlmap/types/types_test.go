@@ -169,21 +169,6 @@ func TestCasts(t *testing.T) {
 	}
 }
 
-func TestCastContexts(t *testing.T) {
-	for _, test := range []struct {
-		from, to OID
-		want     Context
-	}{
-		{Int4, Int8, Implicit}, {Int8, Int4, Assignment}, {Text, VarChar, Implicit}, {Int4, Text, Assignment},
-		{Text, Int4, Explicit}, {Bytea, Int4, NoCast}, {Timestamp, TimestampTZ, Implicit}, {TimestampTZ, Timestamp, Assignment},
-		{TextArray, Int8Array, Explicit}, {Int4, Oid, Implicit}, {Void, Text, NoCast}, {Bool, Int8, NoCast}, {Unknown, UUID, Implicit},
-	} {
-		if got := CastContext(test.from, test.to); got != test.want {
-			t.Errorf("cast from %s to %s: %d, want %d", test.from, test.to, got, test.want)
-		}
-	}
-}
-
 func TestEveryTypeIsComplete(t *testing.T) {
 	for oid := OID(1); oid < 6000; oid++ {
 		d := Lookup(oid)
