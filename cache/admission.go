@@ -1,9 +1,14 @@
 package cache
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"pgcache/cache/arena"
+)
 
 // Admission: with no tier below, L1 is the only place and takes everything (C5). With one,
-// always and never mean what they say, and auto looks at size and history. An entry of
+// always and never mean what they say, but for a huge entry, which only the tier holds; and
+// auto looks at size and history. An entry of
 // ordinary size may always live in L1: the policy finds out soon enough whether it is
 // worth its room. A large one would push out many others first, so it must have been
 // wanted before: it is in L1 already, was until not long ago, or is read from the tier for
@@ -26,10 +31,12 @@ const (
 func (c *Cache) judge(a Admission, length int) verdict {
 	n := int64(length)
 	switch {
-	case c.config.Tier == nil || a == AdmitAlways:
+	case c.config.Tier == nil:
 		return admitted
-	case a == AdmitNever || n > c.config.L1BytesMax/hugeShare:
+	case a == AdmitNever || c.passes(int64(arena.Size(length))):
 		return refused
+	case a == AdmitAlways:
+		return admitted
 	case n <= c.config.L1BytesMax/largeShare:
 		return admitted
 	default:

@@ -69,7 +69,7 @@ type blockCommit struct {
 	durability Durability
 
 	members []blockMember
-	bytes   int64    // reserved by members
+	bytes   cost     // claimed by members
 	shards  []*shard // locked for publication, in order of number
 	flushes []blockFlush
 	fences  []*fence
@@ -90,7 +90,7 @@ type blockMember struct {
 	// The chunk to publish; ref is 0 if there is none. size is reserved for it.
 	ref   arena.Ref
 	entry entry
-	size  int64
+	takes cost
 	lease int64
 	// isTransient: it exceeds its namespace's quota of L1, and leaves L1 once the tier has it.
 	isTransient bool
@@ -189,8 +189,9 @@ func (p *blockCommit) drop(m *blockMember) {
 		m.shard.mu.Lock()
 		m.shard.arena.Drop(m.ref)
 		m.shard.leave()
-		p.cache.release(m.size)
-		p.bytes -= m.size
+		p.cache.disclaim(m.takes)
+		p.bytes.l1 -= m.takes.l1
+		p.bytes.passing -= m.takes.passing
 	}
 	*m = blockMember{update: m.update}
 }
@@ -313,11 +314,14 @@ func (p *blockCommit) prepare() error {
 
 // bytesMax bounds a block: it must fit memory at once, and with a durable tier what may
 // wait for it.
-func (p *blockCommit) bytesMax() int64 {
-	if p.cache.config.Tier != nil {
-		return p.cache.config.DirtyBytesMax
+func (p *blockCommit) bytesMax() int64 { return p.cache.BlockBytesMax() }
+
+// BlockBytesMax is how much memory the entries of one block may take.
+func (c *Cache) BlockBytesMax() int64 {
+	if c.config.Tier != nil {
+		return c.config.DirtyBytesMax
 	}
-	return p.cache.config.L1BytesMax / 2
+	return c.config.L1BytesMax / 2
 }
 
 func (p *blockCommit) prepareMember(m *blockMember, w *writer) error {
@@ -408,45 +412,58 @@ func (p *blockCommit) prepareRemove(m *blockMember, old *Hit) error {
 	return p.allocate(m, composed{})
 }
 
+// checkBytes refuses an entry that is one too many for the block, or too large.
+func (p *blockCommit) checkBytes(takes cost) error {
+	c := p.cache
+	if most := c.config.L1BytesMax / 2; takes.l1 > most {
+		return &LimitError{What: "entry", Unit: "bytes", Got: takes.l1, Max: most, Setting: "l1_bytes"}
+	}
+	if n, most := p.bytes.l1+takes.l1, p.bytesMax(); n > most {
+		return &LimitError{What: "transaction", Unit: "bytes", Got: n, Max: most, Setting: "l1_bytes"}
+	}
+	if n, most := p.bytes.passing+takes.passing, c.config.L1BytesMax/passingShare; n > most && p.bytes.passing > 0 && takes.passing > 0 {
+		return &LimitError{What: "transaction", Unit: "bytes", Got: n, Max: most, Setting: "l1_bytes"}
+	}
+	return nil
+}
+
 // allocate reserves room for the member's entry, or tombstone, and fills it.
 func (p *blockCommit) allocate(m *blockMember, made composed) error {
 	c, key := p.cache, m.update.Key.Name
 	length := entryBytes(len(key), len(made.attrs), len(made.value))
-	size := int64(arena.Size(length)) + slotOverheadBytes
+	takes := c.costOf(length, slotOverheadBytes)
 	if m.verdict == Write {
-		size = int64(arena.Size(length)) + overheadOf(made.attrs)
+		takes = c.costOf(length, overheadOf(made.attrs))
 	}
-	if size > c.config.L1BytesMax/2 {
-		return &LimitError{What: "entry", Unit: "bytes", Got: size, Max: c.config.L1BytesMax / 2, Setting: "l1_bytes"}
-	}
-	if most := p.bytesMax(); p.bytes+size > most {
-		return &LimitError{What: "transaction", Unit: "bytes", Got: p.bytes + size, Max: most, Setting: "l1_bytes"}
+	if err := p.checkBytes(takes); err != nil {
+		return err
 	}
 	if m.verdict == Write {
-		fits, err := c.checkQuotas(m.gen, size)
+		fits, err := c.checkQuotas(m.gen, takes)
 		if err != nil {
 			return err
 		}
-		m.isTransient = !fits || !c.makeQuotaRoom(m.gen, size, m.shard)
+		m.isTransient = !fits || !c.makeQuotaRoom(m.gen, takes.l1, m.shard)
 	}
 	if c.config.Tier != nil {
-		if err := c.waitClean(p.ctx, p.bytes+size); err != nil {
+		if err := c.waitClean(p.ctx, p.bytes.l1+takes.l1); err != nil {
 			return err
 		}
 	}
-	if err := c.reserve(p.ctx, size); err != nil {
+	if err := c.claim(p.ctx, takes); err != nil {
 		return err
 	}
 	ref, e, err := m.shard.allocate(length)
 	if err != nil {
-		c.release(size)
+		c.disclaim(takes)
 		return err
 	}
 	m.shard.mu.Unlock()
 	// The chunk is the block's alone until it is published.
 	e.fill(m.gen.id, key, made.attrs, made.value)
 	e.header().tombstone = m.verdict == Remove
-	m.ref, m.entry, m.size, m.lease = ref, e, size, made.lease
-	p.bytes += size
+	m.ref, m.entry, m.takes, m.lease = ref, e, takes, made.lease
+	p.bytes.l1 += takes.l1
+	p.bytes.passing += takes.passing
 	return nil
 }

@@ -264,7 +264,7 @@ func (p *blockCommit) remove(m *blockMember) {
 	}
 	if m.ref != 0 {
 		s.arena.Drop(m.ref)
-		c.release(m.size)
+		c.disclaim(m.takes)
 		m.ref = 0
 	}
 }
@@ -292,7 +292,7 @@ func (p *blockCommit) settle() error {
 		finished <- nil
 	}
 	c.evict() // tombstones may have exceeded the budget
-	if p.group != nil && (p.group.sync || p.durability == DurabilityAlways) {
+	if p.group != nil && (p.group.sync || p.group.rejects) {
 		select {
 		case err := <-p.group.first:
 			if err != nil {

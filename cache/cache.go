@@ -28,6 +28,8 @@ type Cache struct {
 
 	used  atomic.Int64 // bytes of L1 reserved; at most config.L1BytesMax (I5)
 	dirty atomic.Int64 // the part of it that waits for the tier
+	// passing is the memory of entries that are too large for L1.
+	passing atomic.Int64
 
 	namespaces  namespaces
 	fences      fences

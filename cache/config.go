@@ -59,7 +59,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	orDefault(&cfg.DirtyBytesMax, cfg.L1BytesMax/4)
 	orDefault(&cfg.WriteWait, writeWaitDefault)
 	orDefault(&cfg.ScanBytesMax, scanBytesDefault)
-	cfg.Limits = cfg.Limits.withDefaults(cfg.L1BytesMax)
+	cfg.Limits = cfg.Limits.withDefaults(cfg.valueBytesMax())
 	if cfg.L1Policy == "" {
 		cfg.L1Policy = eviction.Default
 	}
@@ -103,7 +103,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	case cfg.ScanBytesMax < 0:
 		return cfg, &ArgumentError{"scan_bytes_max", "must not be negative"}
 	}
-	return cfg, cfg.Limits.check(cfg.L1BytesMax)
+	return cfg, cfg.Limits.check(cfg.valueBytesMax(), cfg.Tier != nil)
 }
 
 func orDefault[T int | int64 | time.Duration](field *T, value T) {
@@ -116,7 +116,7 @@ func orDefault[T int | int64 | time.Duration](field *T, value T) {
 type Limits struct {
 	NamespaceBytesMax int   // 255
 	KeyBytesMax       int   // 1024
-	ValueBytesMax     int64 // 64 MiB, and at most an eighth of L1BytesMax; setting max_blob_bytes
+	ValueBytesMax     int64 // 64 MiB; without a tier at most an eighth of L1BytesMax; setting max_blob_bytes
 	MetadataBytesMax  int   // keys and values together; 4096
 	LabelsMax         int   // tags, and dependencies, per entry; 64
 	LabelBytesMax     int   // one tag or dependency; 255
@@ -124,20 +124,33 @@ type Limits struct {
 
 const valueBytesMaxDefault = 64 << 20
 
-func (l Limits) withDefaults(l1BytesMax int64) Limits {
+// valueBytesMax is the largest value that can be held: by the tier one of any size, by L1
+// one that leaves room for others.
+func (cfg *Config) valueBytesMax() int64 {
+	if cfg.Tier != nil {
+		return valueBytesMaxMax
+	}
+	return min(cfg.L1BytesMax/hugeShare, valueBytesMaxMax)
+}
+
+func (l Limits) withDefaults(valueBytesMax int64) Limits {
 	orDefault(&l.NamespaceBytesMax, 255)
 	orDefault(&l.KeyBytesMax, 1024)
-	orDefault(&l.ValueBytesMax, min(valueBytesMaxDefault, l1BytesMax/8))
+	orDefault(&l.ValueBytesMax, min(valueBytesMaxDefault, valueBytesMax))
 	orDefault(&l.MetadataBytesMax, 4096)
 	orDefault(&l.LabelsMax, 64)
 	orDefault(&l.LabelBytesMax, 255)
 	return l
 }
 
-func (l Limits) check(l1BytesMax int64) error {
+func (l Limits) check(valueBytesMax int64, hasTier bool) error {
 	switch {
-	case l.ValueBytesMax < 1 || l.ValueBytesMax > min(l1BytesMax/8, valueBytesMaxMax):
-		return &ArgumentError{"max_blob_bytes", fmt.Sprintf("must be between 1 and an eighth of l1_bytes, and at most 1 GiB (%d)", min(l1BytesMax/8, valueBytesMaxMax))}
+	case l.ValueBytesMax < 1 || l.ValueBytesMax > valueBytesMax:
+		why := "and an eighth of l1_bytes, as there is no durable tier"
+		if hasTier {
+			why = "and 1 GiB"
+		}
+		return &ArgumentError{"max_blob_bytes", fmt.Sprintf("must be between 1 %s (%d)", why, valueBytesMax)}
 	case l.NamespaceBytesMax < 1 || l.NamespaceBytesMax > 255:
 		return &ArgumentError{"namespace bytes", "must be between 1 and 255"}
 	case l.KeyBytesMax < 1 || l.KeyBytesMax > 1024:

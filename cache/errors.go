@@ -13,7 +13,8 @@ var (
 	// ErrTierBusy: too many writes wait for the durable tier and none finished within
 	// Config.WriteWait. The write was refused; nothing changed.
 	ErrTierBusy = errors.New("cache: the durable tier does not keep up and its write buffer is full")
-	// ErrTierFull: the durable tier rejected a write that was to be durable. The entry is in
+	// ErrTierFull: the durable tier rejected a write that was to be durable, or one that memory
+	// cannot hold. If memory can, the entry is in
 	// memory, and the older record of the key is gone.
 	ErrTierFull = errors.New("cache: the durable tier is full")
 	// ErrTierIO: the durable tier failed. The key, or what the invalidation covers, is a

@@ -389,7 +389,7 @@ func (s *shard) clean(number uint32, e entry, op *TierOp, dropped bool) {
 		storedLen = int64(e.header().valueLen)
 	}
 	isTransient := sl.flags&slotTransient != 0
-	s.cache.addDirty(-slotBytes(e))
+	s.cache.addDirty(-s.cache.slotBytes(e))
 	sl.flags &^= slotDirty | slotLost | slotTransient
 	s.setAlone(number, e, !isStored)
 	if isStored {
@@ -398,7 +398,7 @@ func (s *shard) clean(number uint32, e entry, op *TierOp, dropped bool) {
 			e.header().told(op.Record.LastAccessMs)
 		}
 	}
-	if isStored && isTransient {
+	if isTransient && (isStored || s.cache.passes(int64(s.arena.SizeOf(sl.ref())))) {
 		s.tellAccess(number)
 		s.remove(number)
 		return
@@ -457,7 +457,7 @@ func (s *shard) unpinLocked(chunk *arena.Chunk, ref arena.Ref) {
 	if chunk.Unpin() {
 		size := int64(s.arena.SizeOf(ref))
 		s.arena.Reclaim(ref)
-		s.cache.release(size)
+		s.cache.releaseChunk(size)
 	}
 }
 

@@ -16,7 +16,8 @@ type group struct {
 	members []groupMember // one for each of commit.Ops
 	flushes []blockFlush  // of commit.Namespaces; their flushing locks are held
 	sync    bool
-	always  bool // a put that the tier rejects is an error
+	always  bool // all of it is to be durable
+	rejects bool // a put that the tier rejects is an error
 	removes bool // it deletes or invalidates something
 
 	load  *Load         // it stages a part of it; nil: none
@@ -48,6 +49,7 @@ type groupMember struct {
 func newGroup(p *blockCommit) *group {
 	g := &group{cache: p.cache, flushes: p.flushes, first: make(chan error, 1), over: make(chan struct{})}
 	g.always = p.durability == DurabilityAlways
+	g.rejects = g.always || p.bytes.passing > 0 && p.load == nil
 	g.removes = len(p.fences)+len(p.flushes) > 0
 	for i := range p.members {
 		g.removes = g.removes || p.members[i].verdict == Remove
@@ -207,7 +209,7 @@ func (g *group) settle(err error) {
 	isOver := err == nil || g.sync || g.removes
 	for i := range g.members {
 		g.members[i].settle(g, &g.commit.Ops[i], err, isOver)
-		if op := &g.commit.Ops[i]; err == nil && g.always && op.Rejected && !op.Delete {
+		if op := &g.commit.Ops[i]; err == nil && g.rejects && op.Rejected && !op.Delete {
 			outcome = ErrTierFull
 		}
 	}

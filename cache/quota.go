@@ -46,9 +46,10 @@ func namespaceTag(id NamespaceID) uint16 { return uint16(id) ^ uint16(id>>16) }
 
 // checkQuotas refuses an entry that no tier could hold within the namespace's quotas, and
 // reports whether L1 could.
-func (c *Cache) checkQuotas(gen *generation, bytes int64) (fitsL1 bool, err error) {
+func (c *Cache) checkQuotas(gen *generation, takes cost) (fitsL1 bool, err error) {
 	l := limitsOf(gen)
-	fitsL1 = l.L1BytesMax == 0 || bytes <= l.L1BytesMax
+	bytes := takes.l1 + takes.passing
+	fitsL1 = takes.passing == 0 && (l.L1BytesMax == 0 || bytes <= l.L1BytesMax)
 	fitsL2 := c.config.Tier != nil && (l.L2BytesMax == 0 || bytes <= l.L2BytesMax)
 	if !fitsL1 && !fitsL2 {
 		return false, &QuotaError{What: "entry", Got: bytes, Max: max(l.L1BytesMax, l.L2BytesMax), Namespace: gen.owner.name}

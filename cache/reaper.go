@@ -71,7 +71,7 @@ func (s *shard) expire(looks int, report func(NamespaceID, SweepCount)) int {
 			s.tellAccess(number) // if there is no room, then the next time
 			return s.lookMs(e)
 		}
-		report(namespace, SweepCount{Scanned: 1, Removed: 1, Bytes: slotBytes(e)})
+		report(namespace, SweepCount{Scanned: 1, Removed: 1, Bytes: c.slotBytes(e)})
 		c.countDead(e, s.slot(number).flags)
 		s.remove(number)
 		return 0

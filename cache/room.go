@@ -13,8 +13,31 @@ import (
 // victimsPerLock bounds how long an eviction holds a shard's lock.
 const victimsPerLock = 16
 
-// slotBytes is what an entry counts against L1: chunk, slot and label nodes.
-func slotBytes(e entry) int64 { return int64(arena.Size(len(e))) + overheadBytes(e) }
+// passingShare: entries too large for L1 take no more than this part of it, beside it, on
+// their way to the tier; but one at a time may always pass.
+const passingShare = 4
+
+// cost is what an entry takes of L1, and of the memory beside it.
+type cost struct{ l1, passing int64 }
+
+// costOf is what an entry of so many bytes takes: chunk, slot and label nodes.
+func (c *Cache) costOf(length int, overhead int64) cost {
+	chunk := int64(arena.Size(length))
+	if c.passes(chunk) {
+		return cost{overhead, chunk}
+	}
+	return cost{chunk + overhead, 0}
+}
+
+// passes reports that a chunk is too large for L1: its entry only passes through on its way
+// to the tier, and is read from there. Its memory does not count against L1, which would
+// have to drop an eighth of what it holds, or all, for one entry.
+func (c *Cache) passes(chunk int64) bool {
+	return c.config.Tier != nil && chunk > c.config.L1BytesMax/hugeShare
+}
+
+// slotBytes is what an entry counts against L1.
+func (c *Cache) slotBytes(e entry) int64 { return c.costOf(len(e), overheadBytes(e)).l1 }
 
 func overheadBytes(e entry) int64 {
 	if e.header().tombstone {
@@ -29,6 +52,43 @@ func overheadOf(attrs Attrs) int64 {
 		n += wheel.NodeBytes
 	}
 	return n
+}
+
+// claim reserves what an entry takes. Errors: those of reserve, ErrTierBusy.
+func (c *Cache) claim(ctx context.Context, x cost) error {
+	if x.passing == 0 {
+		return c.reserve(ctx, x.l1)
+	}
+	err := c.wait(ctx, func() bool {
+		have := c.passing.Load()
+		return (have == 0 || have+x.passing <= c.config.L1BytesMax/passingShare) && c.passing.CompareAndSwap(have, have+x.passing)
+	})
+	if err != nil {
+		return err
+	}
+	if err := c.reserve(ctx, x.l1); err != nil {
+		c.releaseChunk(x.passing)
+		return err
+	}
+	return nil
+}
+
+// disclaim gives back what was claimed for an entry.
+func (c *Cache) disclaim(x cost) {
+	c.release(x.l1)
+	if x.passing > 0 {
+		c.releaseChunk(x.passing)
+	}
+}
+
+// releaseChunk gives back what a chunk took.
+func (c *Cache) releaseChunk(size int64) {
+	if !c.passes(size) {
+		c.release(size)
+		return
+	}
+	c.passing.Add(-size)
+	c.progress.raise()
 }
 
 // reserve claims n bytes of L1, evicting until they fit (I5). When everything left is
@@ -137,14 +197,20 @@ func (s *shard) evict(number uint32) {
 
 // waitClean waits until n more dirty bytes are allowed, up to Config.WriteWait.
 func (c *Cache) waitClean(ctx context.Context, n int64) error {
-	if c.dirty.Load()+n <= c.config.DirtyBytesMax {
+	return c.wait(ctx, func() bool { return c.dirty.Load()+n <= c.config.DirtyBytesMax })
+}
+
+// wait waits until the tier has come so far that a condition holds, up to Config.WriteWait;
+// then it returns ErrTierBusy.
+func (c *Cache) wait(ctx context.Context, holds func() bool) error {
+	if holds() {
 		return nil
 	}
 	timer := time.NewTimer(c.config.WriteWait)
 	defer timer.Stop()
 	for {
 		progress := c.progress.wait()
-		if c.dirty.Load()+n <= c.config.DirtyBytesMax {
+		if holds() {
 			return nil
 		}
 		select {

@@ -207,7 +207,7 @@ func (s *shard) retire(number uint32) {
 
 // countSlot keeps the sums over slots. REQUIRES: s.mu held.
 func (s *shard) countSlot(e entry, flags slotFlags, sign int64) {
-	size := slotBytes(e)
+	size := s.cache.slotBytes(e)
 	header := e.header()
 	if flags&slotDirty != 0 {
 		s.cache.dirty.Add(sign * size)
@@ -241,7 +241,7 @@ func (s *shard) queue(number uint32) {
 // offer hands a slot to the eviction policy. REQUIRES: s.mu held.
 func (s *shard) offer(number uint32) {
 	e := s.entryOf(number)
-	s.policy.Insert(number, eviction.Entry{Hash: s.slot(number).tag, Bytes: slotBytes(e), Priority: e.attrs().Priority()})
+	s.policy.Insert(number, eviction.Entry{Hash: s.slot(number).tag, Bytes: s.cache.slotBytes(e), Priority: e.attrs().Priority()})
 	s.evictable.Store(int64(s.policy.Len()))
 	s.countHistory()
 }
@@ -264,7 +264,7 @@ func (s *shard) countHistory() {
 func (s *shard) drop(ref arena.Ref) {
 	size := int64(s.arena.SizeOf(ref))
 	if s.arena.Drop(ref) {
-		s.cache.release(size)
+		s.cache.releaseChunk(size)
 	}
 }
 
@@ -278,7 +278,7 @@ func (s *shard) unpin(chunk *arena.Chunk, ref arena.Ref) {
 	size := int64(s.arena.SizeOf(ref))
 	s.arena.Reclaim(ref)
 	s.leave()
-	s.cache.release(size)
+	s.cache.releaseChunk(size)
 }
 
 // Steps of an evacuation, each under a lock of its own, that one operation makes when

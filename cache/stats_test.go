@@ -23,7 +23,7 @@ func scanAll(t *testing.T, c *Cache) (all census, byNamespace map[string]census)
 			name := c.generation(e.header().namespace).owner.name
 			x := byNamespace[name]
 			x.l1Entries++
-			x.l1Bytes += slotBytes(e)
+			x.l1Bytes += c.slotBytes(e)
 			byNamespace[name] = x
 			if keys[name] == nil {
 				keys[name] = map[string]bool{}

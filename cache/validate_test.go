@@ -48,7 +48,7 @@ func validate(t testing.TB, c *Cache) {
 				t.Errorf("attributes of %q are damaged", e.key())
 			}
 			live += int64(s.arena.SizeOf(sl.ref()))
-			used += slotBytes(e)
+			used += c.slotBytes(e)
 			if arena.Size(entryBytes(len(e.key()), len(e.attrs()), len(e.value()))) != s.arena.SizeOf(sl.ref()) {
 				t.Errorf("chunk of %q has another size than its entry", e.key())
 			}
@@ -57,13 +57,13 @@ func validate(t testing.TB, c *Cache) {
 				expiring++
 			}
 			sums := perGeneration[header.namespace]
-			sums[0] += slotBytes(e)
+			sums[0] += c.slotBytes(e)
 			if sl.flags&slotAlone != 0 {
 				sums[1]++
 			}
 			perGeneration[header.namespace] = sums
 			if sl.flags&slotDirty != 0 {
-				dirty += slotBytes(e)
+				dirty += c.slotBytes(e)
 			}
 			if isStored := header.storedLen.Load() != notStored; isStored == (sl.flags&slotAlone != 0) {
 				t.Errorf("%q: stored %v, alone %v", e.key(), isStored, !isStored)

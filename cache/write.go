@@ -17,7 +17,8 @@ var errChanged = errors.New("cache: changed meanwhile")
 // Put stores d whatever the key held; a stored version stays if d has none. Errors:
 // *ArgumentError, *LimitError, *VersionError, *LeaseError, *QuotaError, ErrTierBusy, ErrNoRoom,
 // ErrClosed, ctx.Err(). Nothing changed on error. With DurabilityAlways also ErrTierIO and
-// ErrTierFull: the entry is in memory, and perhaps not durable.
+// ErrTierFull: the entry is in memory, and perhaps not durable. An entry that is too large
+// for L1 is in the tier when Put returns; after ErrTierFull the key is absent.
 func (c *Cache) Put(ctx context.Context, k Key, d *Draft) (Result, error) {
 	return c.change(ctx, k, UpdateOptions{}, func(_ *Hit, draft *Draft) (Verdict, error) {
 		*draft = *d
@@ -275,19 +276,19 @@ func (c *Cache) store(ctx context.Context, gen *generation, key []byte, was befo
 // publish does store's work up to the wait, for which it returns whom to await.
 func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was before, made composed, out *Hit) (*flushWaiter, error) {
 	length := entryBytes(len(key), len(made.attrs), len(made.value))
-	size := int64(arena.Size(length)) + overheadOf(made.attrs)
-	if size > c.config.L1BytesMax/2 {
-		return nil, &LimitError{What: "entry", Unit: "bytes", Got: size, Max: c.config.L1BytesMax / 2, Setting: "l1_bytes"}
+	takes := c.costOf(length, overheadOf(made.attrs))
+	if takes.l1 > c.config.L1BytesMax/2 {
+		return nil, &LimitError{What: "entry", Unit: "bytes", Got: takes.l1, Max: c.config.L1BytesMax / 2, Setting: "l1_bytes"}
 	}
 	hash := c.hash(gen.id, key)
 	s := c.shardOf(hash)
-	fitsQuota, err := c.makeRoom(ctx, gen, size, s)
+	fitsQuota, err := c.makeRoom(ctx, gen, takes, s)
 	if err != nil {
 		return nil, err
 	}
 	ref, e, err := s.allocate(length)
 	if err != nil {
-		c.release(size)
+		c.disclaim(takes)
 		return nil, err
 	}
 	defer s.leave()
@@ -301,7 +302,7 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 	e.header().seq = c.nextSeq()
 	if err := s.mayPublish(hash, gen, key, was, made); err != nil {
 		s.arena.Drop(ref)
-		c.release(size)
+		c.disclaim(takes)
 		return nil, err
 	}
 	if length <= copyUnderLockBytesMax {
@@ -321,30 +322,39 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 		nowMs := c.clock.ms()
 		s.pin(number, s.entryOf(number), nowMs, e.attrs().StateAt(nowMs, nowMs), out)
 	}
-	var waiter *flushWaiter
-	if c.config.Tier != nil && c.durability(ctx) == DurabilityAlways {
-		waiter = s.waiter(hash, DurabilityAlways)
-		waiter.stored = true
+	return s.waiterFor(hash, takes, c.durability(ctx)), nil
+}
+
+// waiterFor is whom a put that was published awaits: when it is to be durable, the tier; when
+// L1 cannot hold it, that the tier has it at all. REQUIRES: s.mu held.
+func (s *shard) waiterFor(hash uint64, takes cost, d Durability) *flushWaiter {
+	if s.cache.config.Tier == nil || d != DurabilityAlways && takes.passing == 0 {
+		return nil
 	}
-	return waiter, nil
+	if d != DurabilityAlways {
+		d = DurabilityOff
+	}
+	waiter := s.waiter(hash, d)
+	waiter.stored = true
+	return waiter
 }
 
 // makeRoom claims memory for a new entry, and reports whether it may stay within its
 // namespace's quota of L1; else it passes through on its way to the tier.
-func (c *Cache) makeRoom(ctx context.Context, gen *generation, size int64, home *shard) (fitsQuota bool, err error) {
-	fitsQuota, err = c.checkQuotas(gen, size)
+func (c *Cache) makeRoom(ctx context.Context, gen *generation, takes cost, home *shard) (fitsQuota bool, err error) {
+	fitsQuota, err = c.checkQuotas(gen, takes)
 	if err != nil {
 		return false, err
 	}
 	if c.config.Tier != nil {
-		if err := c.waitClean(ctx, size); err != nil {
+		if err := c.waitClean(ctx, takes.l1); err != nil {
 			return false, err
 		}
 	}
 	if fitsQuota {
-		fitsQuota = c.makeQuotaRoom(gen, size, home)
+		fitsQuota = c.makeQuotaRoom(gen, takes.l1, home)
 	}
-	return fitsQuota, c.reserve(ctx, size)
+	return fitsQuota, c.claim(ctx, takes)
 }
 
 // mayPublish checks, in the critical section of a write's publication, that nothing
@@ -492,7 +502,7 @@ func (s *shard) bury(hash uint64, namespace NamespaceID, key []byte, tierMayKnow
 	e := entry(s.arena.Data(ref))
 	e.fill(namespace, key, nil, nil)
 	e.header().tombstone, e.header().seq = true, s.cache.nextSeq()
-	s.cache.used.Add(slotBytes(e)) // a delete never waits for room; tombstones are short-lived
+	s.cache.used.Add(s.cache.slotBytes(e)) // a delete never waits for room; tombstones are short-lived
 	s.write(hash, ref, e, slotDirty)
 	return s.waiter(hash, d), nil
 }

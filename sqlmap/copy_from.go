@@ -325,8 +325,11 @@ func (l *blockLoader) add(row *insertRow, line int) (bool, error) {
 		}
 	}
 	most := l.x.session.handler.limits.TransactionBytesMax
-	if l.staging != nil {
+	switch c := l.x.session.handler.cache; {
+	case l.staging != nil:
 		most = min(most, stagedBytesMax)
+	case c.HasTier():
+		most = min(most, c.BlockBytesMax())
 	}
 	if l.bytes+size > most && len(l.rows) > 0 {
 		if err := l.stage(); err != nil {

@@ -29,7 +29,7 @@ type settings struct {
 	Durability         durability    `name:"durability" default:"interval" placeholder:"MODE" unit:"" help:"What an acknowledged write survives: always (puts and invalidations are on disk before they are answered), interval (invalidations are, puts within durability-interval) or off (neither)."`
 	DurabilityInterval time.Duration `name:"durability-interval" default:"1s" unit:"ms" help:"How much of the latest puts a power failure can cost when durability is interval."`
 
-	MaxBlobBytes   byteSize `name:"max-blob-bytes" placeholder:"SIZE" unit:"bytes" help:"Largest value. 0: 64MiB, and at most an eighth of l1-bytes."`
+	MaxBlobBytes   byteSize `name:"max-blob-bytes" placeholder:"SIZE" unit:"bytes" help:"Largest value. 0: 64MiB. Without data-dir at most an eighth of l1-bytes."`
 	MaxNamespaces  int      `name:"max-namespaces" default:"10000" unit:"" help:"Most namespaces at one time."`
 	MaxConnections int      `name:"max-connections" default:"10000" unit:"" help:"Most connections at one time."`
 

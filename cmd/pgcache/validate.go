@@ -24,8 +24,8 @@ func (s *settings) validate() error {
 		return usagef("l1-bytes is %s: the memory tier needs at least 1MiB", s.L1Bytes)
 	case s.DataDir != "" && s.L2Bytes < l2BytesMin:
 		return usagef("l2-bytes is %s: the disk tier needs at least 1MiB; leave data-dir empty to do without it", s.L2Bytes)
-	case s.MaxBlobBytes > s.L1Bytes/8:
-		return usagef("max-blob-bytes is %s: at most an eighth of l1-bytes (%s) can be one value; raise l1-bytes or lower it", s.MaxBlobBytes, s.L1Bytes)
+	case s.DataDir == "" && s.MaxBlobBytes > s.L1Bytes/8:
+		return usagef("max-blob-bytes is %s: without data-dir, at most an eighth of l1-bytes (%s) can be one value; raise l1-bytes, lower it, or give a data-dir", s.MaxBlobBytes, s.L1Bytes)
 	case s.MaxNamespaces < 1 || s.MaxNamespaces > namespacesMax:
 		return usagef("max-namespaces is %d: write a number from 1 to %d", s.MaxNamespaces, namespacesMax)
 	case s.MaxConnections < 1 || s.MaxConnections > connectionsMax:
