@@ -274,7 +274,10 @@ func (s *Scan) nextRow(ctx context.Context) (scanRow, bool, error) {
 			row := s.chunk.rows[s.chunk.at]
 			s.chunk.at++
 			if inMemory {
+				// The snapshot may be from before what memory had was written to the tier: if it
+				// has left memory since, it is to be read from the tier.
 				s.keyAt++
+				row.record = Record{}
 			}
 			return row, true, nil
 		case inMemory:
