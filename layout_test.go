@@ -37,7 +37,7 @@ var rooms = map[string][]string{
 	"l2": {"pgcache/cache", "github.com/cockroachdb/pebble/v2/...", "github.com/klauspost/compress/zstd",
 		"github.com/cockroachdb/errors", // Pebble's error marks are invisible to the standard errors.Is
 	},
-	"pgwire":          {"pgcache/pgwire/scram", "github.com/jackc/pgx/v5/pgproto3"},
+	"pgwire":          {"pgcache/pgwire/scram", "github.com/jackc/pgx/v5/pgproto3", "golang.org/x/sys/unix"},
 	"pgwire/scram":    {"github.com/xdg-go/stringprep"},
 	"pgwire/wiretest": {"pgcache/pgwire", "github.com/jackc/pgx/v5/pgproto3"},
 	"sqlmap": {"pgcache/cache", "pgcache/pgwire", "pgcache/sqlmap/...", "github.com/pganalyze/pg_query_go/v5/...", "github.com/dlclark/regexp2/v2",

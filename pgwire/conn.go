@@ -58,6 +58,10 @@ type conn struct {
 	midCycle, skipping bool
 	// executes counts the statements run since the last ReadyForQuery.
 	executes int
+	// copying is the context of the COPY that reads data, if one does; stopWaking ends its hold
+	// on the connection.
+	copying    context.Context
+	stopWaking func() bool
 	// attended is why the read that has just timed out does not go on.
 	attended error
 	// broken, if not nil, ends the connection after the error of the running statement.
@@ -69,9 +73,15 @@ type conn struct {
 // Idler is a Session that limits how long its client may be idle.
 type Idler interface {
 	// IdleTimeout is how long the server waits for the next message after ReadyForQuery, in
-	// the transaction state the session is in; 0 means for ever. Then FATAL 57P05 or, in a
-	// transaction block, 25P03.
+	// the transaction state the session is in; 0 means for ever. IdleError ends the connection then.
 	IdleTimeout() time.Duration
+	IdleError() *Error
+}
+
+// Greeter is a Session that has something to say before its client says anything.
+type Greeter interface {
+	// Greet appends notices.
+	Greet(r *Reply)
 }
 
 // errClosed ends a connection of which nothing more is to be said.
@@ -255,6 +265,10 @@ func (c *conn) timedOut() (goOn bool) {
 	if c.attended = c.attend(); c.attended != nil {
 		return false
 	}
+	if c.copyEnded() {
+		_ = c.socket.SetReadDeadline(time.Time{})
+		return false
+	}
 	// The deadline is set anew before attend looks again: who wakes after that sets it back.
 	until := time.Time{}
 	if !c.reader.midMessage() && !c.idleUntil.IsZero() {
@@ -281,10 +295,10 @@ func (c *conn) frameError(message frame, err error) error {
 		switch {
 		case c.attended != nil:
 			return c.attended
-		case c.session.TxStatus() == TxIdle:
-			return fatalf(CodeIdleSessionTimeout, "terminating connection due to idle-session timeout")
-		default:
-			return fatalf(CodeIdleInTransactionSessionTimeout, "terminating connection due to idle-in-transaction timeout")
+		case c.idler != nil:
+			fatal := *c.idler.IdleError()
+			fatal.Severity = SeverityFatal
+			return &fatal
 		}
 	}
 	return fmt.Errorf("pgwire: read: %w", err)
@@ -368,6 +382,9 @@ func (c *conn) messageTooLong() *Error {
 
 // failOrEnd is fail, and returns what ends the connection if the statement met that.
 func (c *conn) failOrEnd(err error) (fatal error) {
+	if c.statement.cause() == errClientGone {
+		return errClosed // nor does what it has sent ahead matter to anybody
+	}
 	var e *Error
 	if c.broken != nil && !errors.As(err, &e) {
 		return c.broken // the client is not there to be told

@@ -1,24 +1,27 @@
 package pgwire
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // CopySource is where the data of a COPY FROM STDIN comes from.
 type CopySource interface {
 	// NextCopyData returns the next piece of data, valid until the next call, and io.EOF
-	// after the last. Pieces need not end where lines do.
-	NextCopyData() ([]byte, error)
+	// after the last. Pieces need not end where lines do. It does not wait when ctx has ended.
+	NextCopyData(ctx context.Context) ([]byte, error)
 }
 
 // CopyIn is the data that the client sends for the COPY being run. A Portal reads it
 // inside Execute; an error of Next must end Execute. What Execute leaves unread is dropped.
 type CopyIn struct {
 	source CopySource
-	ended  error // what Next returns from now on; io.EOF: all is read
+	ctx    context.Context // of Execute
+	ended  error           // what Next returns from now on; io.EOF: all is read
 }
 
 // Next returns the next piece of data, valid until the next call, and io.EOF after the
@@ -27,19 +30,19 @@ func (c *CopyIn) Next() ([]byte, error) {
 	if c.ended != nil {
 		return nil, c.ended
 	}
-	data, err := c.source.NextCopyData()
+	data, err := c.source.NextCopyData(c.ctx)
 	c.ended = err
 	return data, err
 }
 
-// CopyIn asks the client for data. overall is the format that the data is in as a whole,
-// formats are those of the columns.
-func (r *Reply) CopyIn(overall Format, formats []Format) *CopyIn {
+// CopyIn asks the client for data, which is waited for until ctx ends. overall is the format that
+// the data is in as a whole, formats are those of the columns.
+func (r *Reply) CopyIn(ctx context.Context, overall Format, formats []Format) *CopyIn {
 	if r.copySource == nil {
 		panic("pgwire: CopyIn without a source")
 	}
 	r.beginCopy('G', overall, formats)
-	r.copyIn = &CopyIn{source: r.copySource}
+	r.copyIn = &CopyIn{source: r.copySource, ctx: ctx}
 	return r.copyIn
 }
 
@@ -96,12 +99,13 @@ func (r *Reply) Lost() bool { return r.err != nil }
 type copySource struct{ c *conn }
 
 // NextCopyData reads messages up to the next one that has data.
-func (s copySource) NextCopyData() ([]byte, error) {
+func (s copySource) NextCopyData(ctx context.Context) ([]byte, error) {
 	c := s.c
 	c.statement.unwatch() // from now on the socket is read here
+	c.wakeCopy(ctx)
 	for {
-		if err := c.statement.cause(); err != nil {
-			return nil, c.statement.Err()
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
 		if !c.reader.messageBuffered() {
 			c.reply.flush() // W2
@@ -113,6 +117,9 @@ func (s copySource) NextCopyData() ([]byte, error) {
 		message, err := c.reader.next(false)
 		if errors.Is(err, errMessageTooLong) {
 			return nil, c.messageTooLong()
+		}
+		if err != nil && ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) && c.attended == nil {
+			return nil, ctx.Err() // what has come of a message is still there (W1)
 		}
 		if err != nil {
 			return nil, c.breakCopy(c.frameError(message, err))
@@ -153,6 +160,27 @@ func (c *conn) breakCopy(err error) error {
 	return err
 }
 
+// wakeCopy makes reads of a COPY end when ctx does. PostgreSQL looks only when something comes.
+func (c *conn) wakeCopy(ctx context.Context) {
+	if c.copying != ctx {
+		c.endCopy()
+		c.copying, c.stopWaking = ctx, context.AfterFunc(ctx, c.wake)
+	}
+}
+
+func (c *conn) endCopy() {
+	if c.stopWaking != nil {
+		c.stopWaking()
+		c.copying, c.stopWaking = nil, nil
+	}
+}
+
+// copyEnded reports that the COPY that waits for data is to end. In the middle of a message
+// that is longer than the buffer it cannot.
+func (c *conn) copyEnded() bool {
+	return c.copying != nil && c.copying.Err() != nil && !c.reader.inside
+}
+
 // drainCopy drops what a COPY that succeeded has not read.
 func (c *conn) drainCopy() error {
 	in := c.reply.copyIn
@@ -160,6 +188,7 @@ func (c *conn) drainCopy() error {
 		return nil
 	}
 	c.reply.copyIn = nil
+	in.ctx = &c.statement // that of Execute may have ended with it
 	for {
 		if _, err := in.Next(); err == io.EOF {
 			return nil

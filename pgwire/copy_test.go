@@ -41,8 +41,8 @@ func TestCopyIn(t *testing.T) {
 	}
 }
 
-// A COPY that waits for its client is cancelled when the client speaks again, as in
-// PostgreSQL, and its end is noticed at once.
+// A COPY that waits for its client is cancelled at once, in the middle of a message too; and the
+// client's end is noticed.
 func TestCopyInWaits(t *testing.T) {
 	handler := &fakeHandler{closed: make(chan struct{}, 1)}
 	server := startServer(t, handler, nil)
@@ -54,7 +54,26 @@ func TestCopyInWaits(t *testing.T) {
 	canceller := dialTo(t, server.address)
 	canceller.write(&pgproto3.CancelRequest{ProcessID: c.key.ProcessID, SecretKey: c.key.SecretKey})
 	canceller.want(canceller.answer(), "EOF")
-	c.want(c.ask(copyData("x\n")), "E(ERROR 57014) Z(I)")
+	c.want(c.answer(), "E(ERROR 57014) Z(I)")
+	c.want(c.ask(copyData("x\n"), &pgproto3.CopyDone{}, &pgproto3.Query{String: "SELECT 1"}), "T D(1) C(SELECT 1) Z(I)")
+
+	c.write(copyIn())
+	if message, err := c.frontend.Receive(); err != nil {
+		t.Fatal(message, err)
+	}
+	half, err := copyData("half\n").Encode(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.conn.Write(half[:7]); err != nil {
+		t.Fatal(err)
+	}
+	again := dialTo(t, server.address)
+	again.write(&pgproto3.CancelRequest{ProcessID: c.key.ProcessID, SecretKey: c.key.SecretKey})
+	c.want(c.answer(), "E(ERROR 57014) Z(I)")
+	if _, err := c.conn.Write(half[7:]); err != nil {
+		t.Fatal(err)
+	}
 	c.want(c.ask(&pgproto3.CopyDone{}, &pgproto3.Query{String: "SELECT 1"}), "T D(1) C(SELECT 1) Z(I)")
 	c.write(copyIn())
 	if message, err := c.frontend.Receive(); err != nil {

@@ -229,7 +229,11 @@ func (c *conn) run(p *portal, rowsMax int64, alone bool) error {
 	c.reply.beginRows(rowsMax)
 	running := c.names.running
 	c.names.running = p
-	defer func() { c.names.running = running }()
+	defer func() {
+		c.names.running = running
+		c.endCopy()
+	}()
+	c.flushBefore(p.bound)
 	done, err := p.bound.Execute(&c.statement, &c.reply, alone)
 	if err != nil {
 		return err
@@ -256,6 +260,17 @@ func (c *conn) run(p *portal, rowsMax int64, alone bool) error {
 	}
 	c.complete(done)
 	return nil
+}
+
+// flushBefore sends the answers to earlier cycles of a pipeline before something that may take
+// its time. (PostgreSQL sends them with each ReadyForQuery.)
+func (c *conn) flushBefore(p Portal) {
+	if !c.reply.wanted {
+		return
+	}
+	if quick, ok := p.(Quick); !ok || !quick.IsQuick() {
+		c.reply.flush()
+	}
 }
 
 func (c *conn) complete(done Completion) {

@@ -281,7 +281,7 @@ type fakePortal struct {
 func (p *fakePortal) Execute(ctx context.Context, r *pgwire.Reply, _ bool) (pgwire.Completion, error) {
 	f := p.statement
 	if strings.HasPrefix(f.special, "COPY") {
-		return copyFake(r, f.special)
+		return copyFake(ctx, r, f.special)
 	}
 	switch f.special {
 	case "BLOCK":
@@ -324,7 +324,7 @@ func (p *fakePortal) Execute(ctx context.Context, r *pgwire.Reply, _ bool) (pgwi
 
 // copyFake counts the lines it gets, or sends three; a line that says bad is one, one that
 // says end is the last it looks at, and one that says panic is just that.
-func copyFake(r *pgwire.Reply, text string) (pgwire.Completion, error) {
+func copyFake(ctx context.Context, r *pgwire.Reply, text string) (pgwire.Completion, error) {
 	done := pgwire.Completion{Tag: "COPY", HasRows: true}
 	if strings.HasPrefix(text, "COPY (SELECT 1/") {
 		r.BeginCopyOut(pgwire.Text, []pgwire.Format{pgwire.Text})
@@ -339,7 +339,7 @@ func copyFake(r *pgwire.Reply, text string) (pgwire.Completion, error) {
 		r.EndCopyOut()
 		return done, nil
 	}
-	in, rest := r.CopyIn(pgwire.Text, make([]pgwire.Format, 3)), ""
+	in, rest := r.CopyIn(ctx, pgwire.Text, make([]pgwire.Format, 3)), ""
 	for {
 		data, err := in.Next()
 		if err == io.EOF {

@@ -132,6 +132,10 @@ type Portal interface {
 	Close()
 }
 
+// Quick is a Portal that may be known to wait for nothing but reads of a disk. Before all others
+// the answers to earlier cycles are sent, which costs a write.
+type Quick interface{ IsQuick() bool }
+
 // Completion is how an Execute ended.
 type Completion struct {
 	// Tag is the command tag without its count, e.g. "SELECT", "INSERT 0", "BEGIN";

@@ -185,6 +185,10 @@ func (c *conn) openSession(m *startupMessage, identity Identity) error {
 	c.activity.rest(session.TxStatus(), info.Started)
 	c.idler, _ = session.(Idler)
 	session.ReportSettings(c.report)
+	if greeter, ok := session.(Greeter); ok {
+		greeter.Greet(&c.reply)
+	}
+	c.reply.takeBlock()
 	c.reply.buf = appendBackendKeyData(c.reply.buf, processID, key)
 	c.reply.buf = appendReadyForQuery(c.reply.buf, session.TxStatus())
 	c.reply.wanted = true

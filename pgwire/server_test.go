@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"pgcache/pgwire"
@@ -282,6 +283,40 @@ func TestClientGone(t *testing.T) {
 	<-handler.closed
 }
 
+// The end of a client is noticed behind unread input too: the next message of a pipeline, or
+// the goodbye of TLS.
+func TestClientGoneUnread(t *testing.T) {
+	handler := &fakeHandler{blocked: make(chan struct{}), closed: make(chan struct{}, 1)}
+	c := connectTo(t, startServer(t, handler, nil).address)
+	c.write(&pgproto3.Query{String: "BLOCK"})
+	<-handler.blocked
+	c.write(&pgproto3.Query{String: "BLOCK"})
+	c.conn.Close()
+	<-handler.closed
+
+	g := startGuarded(t, pgwire.NewAccounts(twoAccounts(t), nil), nil)
+	g.handler.blocked, g.handler.closed = handler.blocked, handler.closed
+	config, err := pgx.ParseConfig("postgres://alice:secret@" + g.password + "/d?sslmode=require")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.ConnectConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := conn.PgConn().Conn()
+	query, err := (&pgproto3.Query{String: "BLOCK"}).Encode(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := transport.Write(query); err != nil {
+		t.Fatal(err)
+	}
+	<-handler.blocked
+	transport.Close()
+	<-handler.closed
+}
+
 // A statement that has been watched for long leaves the connection as it was: what the client
 // has sent meanwhile is answered.
 func TestWatchedStatement(t *testing.T) {
@@ -438,6 +473,13 @@ func (s idleSession) IdleTimeout() time.Duration {
 		return 100 * time.Millisecond
 	}
 	return 20 * time.Millisecond
+}
+
+func (s idleSession) IdleError() *pgwire.Error {
+	if s.TxStatus() == pgwire.TxIdle {
+		return pgwire.Errorf(pgwire.CodeIdleSessionTimeout, "idle")
+	}
+	return pgwire.Errorf(pgwire.CodeIdleInTransactionSessionTimeout, "idle in transaction")
 }
 
 func TestIdleTimeouts(t *testing.T) {

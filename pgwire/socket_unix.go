@@ -24,13 +24,3 @@ func readReady(fd uintptr, p []byte) (n int, ready bool, err error) {
 		return n, true, nil
 	}
 }
-
-// peerGone reports that the peer has closed its end, leaving unread input where it is.
-func peerGone(fd uintptr) bool {
-	var one [1]byte
-	n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK)
-	if err == syscall.EAGAIN || err == syscall.EINTR {
-		return false
-	}
-	return err != nil || n == 0
-}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"pgcache/pgwire"
 )
@@ -81,12 +82,12 @@ func TestSessionDefaults(t *testing.T) {
 	if got := w.simple(s, "SHOW statement_timeout; SET statement_timeout = 0; RESET statement_timeout; SHOW statement_timeout"); strings.Count(got, "5s\n") != 2 {
 		t.Error(got)
 	}
-	if s.IdleTimeout().String() != "1m0s" {
-		t.Error(s.IdleTimeout())
+	if d, e := s.IdleTimeout(), s.IdleError(); d != time.Minute || e.Code != pgwire.CodeIdleSessionTimeout {
+		t.Error(d, e)
 	}
 	w.simple(s, "BEGIN")
-	if s.IdleTimeout().String() != "1s" {
-		t.Error(s.IdleTimeout())
+	if d, e := s.IdleTimeout(), s.IdleError(); d != time.Second || e.Code != pgwire.CodeIdleInTransactionSessionTimeout {
+		t.Error(d, e)
 	}
 	for _, bad := range []map[string]string{{"no_such": "1"}, {"statement_timeout": "soon"}, {"server_version": "1"}} {
 		if _, err := variablesWith("17.0", bad); err == nil {

@@ -83,7 +83,8 @@ func copyColumn(name string) (int, error) {
 func (s *session) copyRowBytes() int { return int(2*s.handler.cache.Limits().ValueBytesMax) + 1<<20 }
 
 func (a *copyFromAction) run(x *execution) (outcome, error) {
-	in := x.reply.CopyIn(wireFormats(&a.options, len(a.columns)))
+	overall, formats := wireFormats(&a.options, len(a.columns))
+	in := x.reply.CopyIn(x.env.Ctx, overall, formats)
 	reader := copyio.NewReader(a.options, a.names, in.Next, x.session.copyRowBytes())
 	l, err := a.newLoader(x)
 	if err != nil {

@@ -84,13 +84,10 @@ func (p *getPortal) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) 
 
 func (p *getPortal) executeTimed(ctx context.Context, r *pgwire.Reply) (pgwire.Completion, error) {
 	s := p.session
-	if s.settings.statementTimeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, s.settings.statementTimeout, errStatementTimeout)
+	if timeout, cause := s.timeLimit(); timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 		defer cancel()
 		ctx = limited
-	}
-	if len(s.notices) > 0 {
-		s.sendNotices(r)
 	}
 	if p.done {
 		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
@@ -123,6 +120,9 @@ func (p *getPortal) executeTimed(ctx context.Context, r *pgwire.Reply) (pgwire.C
 	p.env.Style = s.settings.style(s.now())
 	return p.send(r, &p.row)
 }
+
+// IsQuick says so: it waits for nothing but a disk.
+func (p *getPortal) IsQuick() bool { return true }
 
 // executeDirty is Execute in a transaction that has something pending.
 func (p *getPortal) executeDirty(ctx context.Context, r *pgwire.Reply, key cache.Key) (pgwire.Completion, error) {

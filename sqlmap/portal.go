@@ -85,7 +85,10 @@ type execution struct {
 	values     []types.Value
 }
 
-var errStatementTimeout = errors.New("statement timeout")
+var (
+	errStatementTimeout = errors.New("statement timeout")
+	errTransactionTime  = errors.New("transaction timeout")
+)
 
 // Execute runs the plan, or goes on sending its rows.
 func (x *execution) Execute(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
@@ -103,12 +106,11 @@ func (x *execution) executeTimed(ctx context.Context, r *pgwire.Reply, isAlone b
 	if x.plan.isEmpty {
 		return pgwire.Completion{Tag: pgwire.TagEmpty}, nil
 	}
-	if timeout := x.session.settings.statementTimeout; timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, timeout, errStatementTimeout)
+	if timeout, cause := x.session.timeLimit(); timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 		defer cancel()
 		ctx = limited
 	}
-	x.session.sendNotices(r)
 	done, err := x.execute(ctx, r, isAlone)
 	if err != nil {
 		err = x.session.statementError(ctx, err)
@@ -120,12 +122,13 @@ func (x *execution) executeTimed(ctx context.Context, r *pgwire.Reply, isAlone b
 	return done, nil
 }
 
-// sendNotices sends what came up before there was a reply to send it with.
-func (s *session) sendNotices(r *pgwire.Reply) {
-	for _, n := range s.notices {
-		r.Notice(n)
+// timeLimit is how long a statement may run, and the cause of its end then; 0: for ever.
+func (s *session) timeLimit() (time.Duration, error) {
+	timeout := s.settings.statementTimeout
+	if left := s.transactionTimeLeft(); left > 0 && (timeout == 0 || left <= timeout) {
+		return left, errTransactionTime
 	}
-	s.notices = nil
+	return timeout, errStatementTimeout
 }
 
 // statementError is the error that the client gets.
@@ -133,6 +136,9 @@ func (s *session) statementError(ctx context.Context, err error) error {
 	isContext := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 	if isContext && context.Cause(ctx) == errStatementTimeout {
 		return pgwire.Errorf(pgwire.CodeQueryCanceled, "canceling statement due to statement timeout")
+	}
+	if isContext && context.Cause(ctx) == errTransactionTime {
+		return errTransactionTimeout()
 	}
 	return wireError(err)
 }

@@ -15,7 +15,7 @@ type session struct {
 	info     *pgwire.ConnInfo
 	grants   grants
 	settings sessionSettings
-	notices  []*pgwire.Error // to be sent with the next statement
+	notices  []*pgwire.Error // of the beginning, until Greet sends them
 
 	status pgwire.TxStatus
 	tx     transaction
@@ -214,7 +214,45 @@ func (s *session) IdleTimeout() time.Duration {
 	if s.status == pgwire.TxIdle {
 		return s.settings.idleTimeout
 	}
-	return s.settings.idleInBlock
+	idle := s.settings.idleInBlock
+	if left := s.transactionTimeLeft(); left > 0 && (idle == 0 || left < idle) {
+		return left
+	}
+	return idle
+}
+
+// IdleError ends the session when its client was idle for so long.
+func (s *session) IdleError() *pgwire.Error {
+	const oneMoment = time.Millisecond // by which clocks may differ
+	switch left := s.transactionTimeLeft(); {
+	case s.status == pgwire.TxIdle:
+		return pgwire.Errorf(pgwire.CodeIdleSessionTimeout, "terminating connection due to idle-session timeout")
+	case left > 0 && left < oneMoment:
+		return errTransactionTimeout()
+	}
+	return pgwire.Errorf(pgwire.CodeIdleInTransactionSessionTimeout, "terminating connection due to idle-in-transaction timeout")
+}
+
+// transactionTimeLeft is what is left of the transaction's time, at least a moment; 0: it has
+// for ever.
+func (s *session) transactionTimeLeft() time.Duration {
+	timeout := s.settings.transactionTimeout
+	if timeout == 0 || !s.tx.isOpen {
+		return timeout
+	}
+	return max(timeout-s.handler.config.Now().Sub(s.tx.began), time.Nanosecond)
+}
+
+func errTransactionTimeout() *pgwire.Error {
+	return &pgwire.Error{Severity: pgwire.SeverityFatal, Code: pgwire.CodeTransactionTimeout, Message: "terminating connection due to transaction timeout"}
+}
+
+// Greet tells what was ignored of the startup packet.
+func (s *session) Greet(r *pgwire.Reply) {
+	for _, n := range s.notices {
+		r.Notice(n)
+	}
+	s.notices = nil
 }
 
 // ReportSettings reports settings as ParameterStatus.

@@ -34,17 +34,18 @@ type sessionSettings struct {
 	changed       bool     // since the last report
 
 	// Derived from values.
-	location         *time.Location
-	byteaEscape      bool
-	intervalStyle    types.IntervalStyle
-	dateOrder        types.DateOrder
-	statementTimeout time.Duration
-	idleTimeout      time.Duration
-	idleInBlock      time.Duration
-	namespace        string
-	durability       cache.Durability
-	ownDurability    bool // it is not the server's
-	readOnly         bool
+	location           *time.Location
+	byteaEscape        bool
+	intervalStyle      types.IntervalStyle
+	dateOrder          types.DateOrder
+	statementTimeout   time.Duration
+	idleTimeout        time.Duration
+	idleInBlock        time.Duration
+	transactionTimeout time.Duration
+	namespace          string
+	durability         cache.Durability
+	ownDurability      bool // it is not the server's
+	readOnly           bool
 	// ownPath is the search_path if it is not the one that sessions begin with.
 	ownPath string
 }
@@ -305,6 +306,7 @@ func (s *sessionSettings) derive() {
 	}
 	s.statementTimeout = duration("statement_timeout")
 	s.idleTimeout, s.idleInBlock = duration("idle_session_timeout"), duration("idle_in_transaction_session_timeout")
+	s.transactionTimeout = duration("transaction_timeout")
 	s.namespace = value("pgcache.namespace")
 	s.durability, _ = cache.ParseDurability(value("pgcache.durability"))
 	s.ownDurability = value("pgcache.durability") != s.variables[s.find("pgcache.durability")].initial

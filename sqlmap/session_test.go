@@ -231,7 +231,14 @@ func TestStartupSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := w.simple(s, "SHOW application_name"); !strings.Contains(got, `WARNING 42704: unrecognized configuration parameter "who_knows"`) || !strings.Contains(got, "app") {
+	var greeting strings.Builder
+	reply := pgwire.NewReply(&greeting, 0)
+	s.Greet(reply)
+	reply.Flush()
+	if got := greeting.String(); !strings.Contains(got, "WARNING") || !strings.Contains(got, `unrecognized configuration parameter "who_knows"`) {
+		t.Errorf("the greeting is %q", got)
+	}
+	if got := w.simple(s, "SHOW application_name"); !strings.Contains(got, "app") || strings.Contains(got, "who_knows") {
 		t.Error(got)
 	}
 	if got := w.simple(s, "SET application_name = 'other'; RESET application_name; SHOW application_name"); !strings.Contains(got, "app\n") {

@@ -66,6 +66,7 @@ func variables(serverVersion string) []variable {
 		{name: "session_authorization", isHidden: true, isReported: true, isReadOnly: true, description: "The session's user."},
 		{name: "standard_conforming_strings", initial: "on", isReported: true, check: oneOf("on"), hint: "Backslashes in plain strings are always taken literally.", description: "Backslashes in plain strings are literal."},
 		{name: "statement_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long a statement may run; 0: for ever."},
+		{name: "transaction_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long a transaction may take; 0: for ever."},
 		{name: "TimeZone", initial: "UTC", isReported: true, check: checkTimeZone, hint: "Use a name like Europe/Berlin or UTC, or an offset.", description: "The zone times are shown in."},
 		{name: "transaction_isolation", initial: "read committed", check: checkIsolation, description: "Accepted; transactions are read committed."},
 		{name: "transaction_read_only", initial: "off", check: checkBool, description: "Whether this transaction may only read."},

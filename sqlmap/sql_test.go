@@ -99,7 +99,7 @@ func copyWhere(where string) string {
 }
 
 // NextCopyData gives COPY FROM STDIN what the test has for it, a few bytes at a time.
-func (w *world) NextCopyData() ([]byte, error) {
+func (w *world) NextCopyData(context.Context) ([]byte, error) {
 	if w.copyData == "" {
 		return nil, io.EOF
 	}

@@ -95,3 +95,6 @@ func (p *constantPortal) Execute(_ context.Context, r *pgwire.Reply, _ bool) (pg
 }
 
 func (p *constantPortal) Close() {}
+
+// IsQuick says so: it is the baseline.
+func (p *constantPortal) IsQuick() bool { return true }
