@@ -42,6 +42,7 @@ const (
 	CodeInvalidNtile                Code = "22014"
 	CodeInvalidNthValue             Code = "22016"
 	CodeNullValueNotAllowed         Code = "22004"
+	CodeDuplicateJSONKey            Code = "22030"
 	CodeNotNullViolation            Code = "23502"
 	CodeUniqueViolation             Code = "23505"
 	CodeInvalidCursorState          Code = "24000"

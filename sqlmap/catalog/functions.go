@@ -45,6 +45,14 @@ func (c *Catalog) indexFunctions() *functionIndex {
 	for _, f := range c.config.Functions {
 		x.add(f)
 	}
+	for i := range c.config.Library {
+		if described := c.config.Library[i].Construct; described != nil {
+			f := *described
+			f.Schema, f.Kind, f.Implementation = schema.Constructs, 'f', &c.config.Library[i]
+			name := [2]string{f.Schema, f.Name}
+			x.byName[name] = append(x.byName[name], &f)
+		}
+	}
 	return x
 }
 

@@ -173,7 +173,8 @@ func collections() []implementation {
 	}
 	for name, t := range jsonKinds() {
 		out = append(out, jsonArrayAggregate(name+"_agg(anyelement)", t, false), jsonArrayAggregate(name+"_agg_strict(anyelement)", t, true),
-			jsonObjectAggregate(name+"_object_agg(any,any)", t, false), jsonObjectAggregate(name+"_object_agg_strict(any,any)", t, true))
+			jsonObjectAggregate(name+"_object_agg(any,any)", t, false, false), jsonObjectAggregate(name+"_object_agg_strict(any,any)", t, true, false),
+			jsonObjectAggregate(name+"_object_agg_unique(any,any)", t, false, true), jsonObjectAggregate(name+"_object_agg_unique_strict(any,any)", t, true, true))
 	}
 	return out
 }
@@ -284,23 +285,30 @@ func chargeJSON(c *schema.Call, out []byte, before int) error {
 	return c.Charge(int64(len(out) - before))
 }
 
-func jsonObjectAggregate(signature string, t types.OID, skipsNulls bool) implementation {
+func jsonObjectAggregate(signature string, t types.OID, skipsNulls, isUnique bool) implementation {
 	return aggregateAll(signature, func(c *schema.Call) accumulator {
 		var out []byte
+		keys := make(jsonKeys)
 		return accumulator{func(a []value) (err error) {
 			if a[0].IsNull {
-				return invalidParameter("field name must not be null")
+				return pgwire.Errorf(pgwire.CodeNullValueNotAllowed, "null value not allowed for object key")
+			}
+			key := types.AppendText(nil, argumentType(c, 0), a[0], &c.Style)
+			if isUnique {
+				if err := keys.add(c, key); err != nil {
+					return err
+				}
+			}
+			if out == nil {
+				out = []byte("{ ") // also of rows that are skipped
+			} else if len(out) > len("{ ") {
+				out = append(out, ", "...)
 			}
 			if skipsNulls && a[1].IsNull {
 				return nil
 			}
-			if out == nil {
-				out = []byte("{ ")
-			} else {
-				out = append(out, ", "...)
-			}
 			before := len(out)
-			out = append(types.AppendJSONString(out, types.AppendText(nil, argumentType(c, 0), a[0], &c.Style)), " : "...)
+			out = append(types.AppendJSONString(out, key), " : "...)
 			if out, err = appendJSON(out, c, argumentType(c, 1), a[1], 0); err != nil {
 				return err
 			}

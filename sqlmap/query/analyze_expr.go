@@ -65,12 +65,9 @@ func (a *analyzer) expr(n *pg_query.Node) (expr, error) {
 	case *pg_query.Node_CurrentOfExpr:
 		return nil, unsupported(-1, "WHERE CURRENT OF is")
 	case *pg_query.Node_JsonIsPredicate:
-		return nil, unsupported(n.JsonIsPredicate.Location, "IS JSON is")
-	case *pg_query.Node_JsonObjectConstructor, *pg_query.Node_JsonArrayConstructor, *pg_query.Node_JsonArrayQueryConstructor,
-		*pg_query.Node_JsonObjectAgg, *pg_query.Node_JsonArrayAgg:
-		return nil, unsupported(-1, "the JSON constructors of SQL are")
+		return a.isJSON(n.JsonIsPredicate)
 	}
-	return nil, unsupported(-1, "this kind of expression is")
+	return a.jsonConstructor(n.GetNode())
 }
 
 // knownExpr analyzes an expression whose context says nothing about its type.

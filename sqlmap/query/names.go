@@ -68,6 +68,14 @@ func figureName(n *pg_query.Node) (name string, isStrong bool) {
 		return "greatest", true
 	case *pg_query.Node_SqlvalueFunction:
 		return sqlValueName(e.SqlvalueFunction.Op), true
+	case *pg_query.Node_JsonObjectConstructor:
+		return "json_object", true
+	case *pg_query.Node_JsonArrayConstructor, *pg_query.Node_JsonArrayQueryConstructor:
+		return "json_array", true
+	case *pg_query.Node_JsonObjectAgg:
+		return "json_objectagg", true
+	case *pg_query.Node_JsonArrayAgg:
+		return "json_arrayagg", true
 	}
 	return "", false
 }

@@ -51,6 +51,10 @@ type Call struct {
 	Memo any
 }
 
+// Constructs is the schema of functions that stand for constructs of the language. No name in a
+// statement reaches it.
+const Constructs = ""
+
 // Implementation is the code of one function or aggregate. Exactly one of Call, Rows and
 // Aggregate is set.
 //
@@ -58,6 +62,8 @@ type Call struct {
 // gathered in one array, those of VARIADIC "any" one by one.
 type Implementation struct {
 	Signature string
+	// Construct describes a function of schema Constructs, which pg_proc does not have.
+	Construct *Function
 
 	Call func(c *Call, args []types.Value) (types.Value, error)
 	// Rows makes the rows of a set-returning function. A row of several columns is one
