@@ -89,6 +89,7 @@ func (a *analyzer) rangeCall(items []*pg_query.Node, f *pg_query.RangeFunction) 
 		}
 		call.spreads = true
 		call.columns, err = a.columnDefinitions(definitions)
+		info.fields = call.columns
 		return call, err
 	case info.oid == typeRecord && fields == nil:
 		return rangeCall{}, errorAt(info.at, pgwire.CodeSyntaxError, "a column definition list is required for functions returning \"record\"")

@@ -187,7 +187,7 @@ func (x *execution) call(e *callExpr) (evaluator, error) {
 
 // site describes the place of a call to the function.
 func (x *execution) site(e *callExpr) *schema.Call {
-	return &schema.Call{Env: x.env, Function: e.function, Types: e.argTypes, Returns: e.oid, SpreadsArray: e.spread}
+	return &schema.Call{Env: x.env, Function: e.function, Types: e.argTypes, Returns: e.oid, SpreadsArray: e.spread, Columns: e.fields}
 }
 
 // binder evaluates arguments, gathering those of VARIADIC. The values are reused by the

@@ -42,6 +42,8 @@ type Call struct {
 	// polymorphic functions need to know. A literal of unknown type comes as text.
 	Types   []types.OID
 	Returns types.OID
+	// Columns are those of a record that the statement defines: AS t(a int, b text).
+	Columns []Column
 	// SpreadsArray says that the last argument of a VARIADIC "any" function was written
 	// as VARIADIC array, and comes as that array.
 	SpreadsArray bool
