@@ -46,8 +46,8 @@ func setConfig(e *schema.Call, args []types.Value) (types.Value, error) {
 	name := args[0].Text()
 	isLocal := args[2].IsTrue()
 	if isLocal && !s.tx.isOpen {
-		value, _ := s.settings.get(name) // as in PostgreSQL, undone at once
-		return types.OfText(value), s.settings.check(name, args[1].Text())
+		value := args[1].Text() // as in PostgreSQL, undone at once
+		return types.OfText(value), s.settings.check(name, value)
 	}
 	var err error
 	if args[1].IsNull {

@@ -315,7 +315,7 @@ func informationSchema() []implementation {
 		}
 		return typmod, t == types.Bit || t == types.VarBit
 	}
-	return append(informationNumbers(make2),
+	return append(append(informationNumbers(make2), trueTypes()...),
 		make2("_pg_char_max_length", length),
 		make2("_pg_char_octet_length", func(t types.OID, typmod int64) (int64, bool) {
 			const unlimited, bytesPerCharacter = 1 << 30, 4

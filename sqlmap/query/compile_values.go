@@ -480,7 +480,7 @@ func (x *execution) sqlValue(e *sqlValueExpr) (evaluator, error) {
 			}
 			return types.Null(), nil
 		}
-		text := style.Now.In(style.Zone()).Format(time.RFC3339Nano)
+		text := style.Now.Truncate(time.Microsecond).In(style.Zone()).Format(time.RFC3339Nano)
 		switch e.oid {
 		case types.TimestampTZ:
 			return types.OfTime(style.Now), nil
