@@ -26,7 +26,7 @@ func (p *pair) mirror(ctx context.Context) error {
 	if p.real, err = connect(ctx, p.postgres.Address, owner, database); err != nil {
 		return err
 	}
-	for _, copied := range []func(context.Context) error{p.copyRelations, p.copyFunctions, p.copyComments} {
+	for _, copied := range []func(context.Context) error{p.copyRelations, p.copyFunctions, p.copyComments, p.copyRoles} {
 		if err := copied(ctx); err != nil {
 			return err
 		}
@@ -195,6 +195,28 @@ func (p *pair) copyFunctions(ctx context.Context) error {
 		definition := strings.Replace(f[1], "AS $function$"+f[0]+"$function$", "AS $function$shell_in$function$", 1)
 		if err := p.real.Exec(ctx, definition).Close(); err != nil {
 			return fmt.Errorf("%s: %w", definition, err)
+		}
+	}
+	return nil
+}
+
+// copyRoles makes the roles that PostgreSQL does not have of itself, and takes away what
+// pgcache's catalog does not have: the language plpgsql.
+func (p *pair) copyRoles(ctx context.Context) error {
+	statements, err := p.table(ctx, `SELECT format('CREATE ROLE %I', rolname) FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> '`+owner+`'
+		UNION ALL SELECT format('ALTER ROLE %I %s %s %s %s %s %s %s', rolname, CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END,
+			CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END,
+			CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END, CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,
+			CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END)
+			FROM pg_roles WHERE rolname !~ '^pg_'
+		UNION ALL SELECT format('GRANT %I TO %I', roleid::regrole::text, member::regrole::text) FROM pg_auth_members WHERE member::regrole::text !~ '^pg_'
+		UNION ALL SELECT 'DROP EXTENSION plpgsql' WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'plpgsql')`)
+	if err != nil {
+		return err
+	}
+	for _, s := range statements {
+		if err := p.real.Exec(ctx, s[0]).Close(); err != nil {
+			return fmt.Errorf("%s: %w", s[0], err)
 		}
 	}
 	return nil

@@ -45,6 +45,12 @@ func encodings() []implementation {
 			}
 			return number(int64(a[0].Bytes[i])), nil
 		}),
+		pure("uuid_extract_version(uuid)", func(a []value) (value, error) {
+			if a[0].Bytes[8]&0xc0 != 0x80 { // another variant
+				return null()
+			}
+			return number(int64(a[0].Bytes[6] >> 4)), nil
+		}),
 		pure("gen_random_uuid()", func([]value) (value, error) {
 			id := make([]byte, 16)
 			rand.Read(id) // never fails

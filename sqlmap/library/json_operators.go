@@ -119,11 +119,39 @@ func documentChanges() []implementation {
 			doc, err := changePath(a[0].Bytes, a[1].Elems, a[2].Bytes, change{creates: a[3].IsTrue()})
 			return finishJSON(types.JSONB, doc, err)
 		}),
+		pure("jsonb_set_lax(jsonb,text[],jsonb,bool,text)", setLax),
 		pure("jsonb_insert(jsonb,text[],jsonb,bool)", func(a []value) (value, error) {
 			doc, err := changePath(a[0].Bytes, a[1].Elems, a[2].Bytes, change{inserts: true, creates: true, after: a[3].IsTrue()})
 			return finishJSON(types.JSONB, doc, err)
 		}),
 	}
+}
+
+// setLax is jsonb_set with a word for what NULL means.
+func setLax(a []value) (value, error) {
+	for _, v := range []value{a[0], a[1], a[3]} {
+		if v.IsNull {
+			return null()
+		}
+	}
+	how := change{creates: a[3].IsTrue()}
+	replacement := a[2].Bytes
+	if a[2].IsNull {
+		switch a[4].Text() {
+		case "use_json_null":
+			replacement = []byte("null")
+		case "return_target":
+			return a[0], nil
+		case "delete_key":
+			how = change{removes: true}
+		case "raise_exception":
+			return value{}, pgwire.Errorf(pgwire.CodeNullValueNotAllowed, "JSON value must not be null")
+		default:
+			return value{}, invalidParameter("null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"")
+		}
+	}
+	doc, err := changePath(a[0].Bytes, a[1].Elems, replacement, how)
+	return finishJSON(types.JSONB, doc, err)
 }
 
 func appendItems(dst []byte, list []rawMessage) []byte {

@@ -16,6 +16,9 @@ func TestEverySignatureIsKnown(t *testing.T) {
 	used := c.Implemented()
 	seen := make(map[string]bool)
 	for _, f := range all {
+		if f.Construct != nil {
+			continue // of no name
+		}
 		if seen[f.Signature] {
 			t.Errorf("%s is there twice", f.Signature)
 		}

@@ -4,9 +4,11 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"sort"
 	"strconv"
 
 	"pgcache/pgwire"
+	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
 )
 
@@ -297,6 +299,16 @@ func throughFloat(f func(x []float64) (value, error), a ...value) (value, error)
 // widthBuckets number equal parts of a range from 1; 0 and count+1 are outside.
 func widthBuckets() []implementation {
 	return []implementation{
+		call("width_bucket(anycompatible,anycompatiblearray)", func(c *schema.Call, a []value) (value, error) {
+			t := argumentType(c, 0)
+			for _, bound := range a[1].Elems {
+				if bound.IsNull {
+					return value{}, pgwire.Errorf(pgwire.CodeNullValueNotAllowed, "thresholds array must not contain NULLs")
+				}
+			}
+			// How many bounds, which are sorted, are not greater.
+			return number(int64(sort.Search(len(a[1].Elems), func(i int) bool { return types.Compare(t, a[1].Elems[i], a[0]) > 0 }))), nil
+		}),
 		pure("width_bucket(float8,float8,float8,int4)", func(a []value) (value, error) {
 			return widthBucket(a[0].Float, a[1].Float, a[2].Float, a[3].Int)
 		}),

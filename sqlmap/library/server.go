@@ -33,6 +33,10 @@ func sizes() []implementation {
 		constant("pg_tablespace_location(oid)", text("")),
 		pure("pg_size_pretty(int8)", func(a []value) (value, error) { return text(prettySize(a[0].Int)), nil }),
 		pure("pg_size_pretty(numeric)", func(a []value) (value, error) {
+			const wholeFrom = 10240 // less is shown as it is
+			if types.Compare(types.Numeric, a[0], text(strconv.Itoa(wholeFrom))) < 0 && types.Compare(types.Numeric, a[0], text(strconv.Itoa(-wholeFrom))) > 0 {
+				return text(a[0].Text() + " bytes"), nil
+			}
 			n, err := types.Cast(types.NumericWhole(a[0], "trunc"), types.Numeric, types.Int8, nil)
 			return text(prettySize(n.Int)), err
 		}),
@@ -134,7 +138,7 @@ func fixed() []implementation {
 		constant("pg_blocking_pids(int4)", array()), constant("pg_notification_queue_usage()", float(0)),
 		constant("pg_last_wal_receive_lsn()", types.Null()), constant("pg_last_wal_replay_lsn()", types.Null()), constant("pg_last_xact_replay_timestamp()", types.Null()),
 		constant("pg_current_wal_lsn()", number(0)), constant("inet_server_addr()", types.Null()), constant("inet_server_port()", types.Null()),
-		constant("txid_current()", number(3)), constant("txid_current_if_assigned()", types.Null()), constant("pg_current_xact_id()", number(3)),
+		constant("txid_current()", number(3)), constant("txid_current_if_assigned()", types.Null()), constant("pg_current_xact_id_if_assigned()", types.Null()), constant("pg_current_xact_id()", number(3)),
 		constant("pg_collation_actual_version(oid)", types.Null()), constant("pg_database_collation_actual_version(oid)", types.Null()),
 		constant("pg_relation_filenode(regclass)", types.Null()), constant("pg_relation_filepath(regclass)", types.Null()),
 		constant("pg_stat_get_numscans(oid)", number(0)), constant("pg_stat_get_live_tuples(oid)", number(0)), constant("pg_stat_get_dead_tuples(oid)", number(0)),
@@ -180,6 +184,19 @@ func updatability() []implementation {
 				return number(0), err
 			}
 			return number(updatable), nil
+		}),
+		call("pg_get_replica_identity_index(regclass)", func(c *schema.Call, a []value) (value, error) {
+			class, ok, err := world(c).FindOne(c.Env, "pg_class", types.OID(a[0].Int))
+			if err != nil || !ok || class.Text("relreplident") != "d" {
+				return types.Null(), err
+			}
+			found, err := world(c).Find(c.Env, "pg_index", "indrelid", a[0])
+			for _, index := range found {
+				if index.Get("indisprimary").IsTrue() {
+					return index.Get("indexrelid"), nil
+				}
+			}
+			return types.Null(), err
 		}),
 		call("pg_column_is_updatable(regclass,int2,bool)", func(c *schema.Call, a []value) (value, error) {
 			ok, err := isTable(c, types.OID(a[0].Int))

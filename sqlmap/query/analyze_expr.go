@@ -432,6 +432,8 @@ func (a *analyzer) subscripts(e expr, list []*pg_query.Node) (expr, error) {
 	switch {
 	case info.oid == types.JSONB:
 		return a.jsonSubscripts(e, list)
+	case info.oid == types.Name:
+		elem = types.Char // its characters count from 0
 	case elem == 0:
 		return nil, errorAt(info.at, pgwire.CodeDatatypeMismatch, "cannot subscript type %s because it does not support subscripting", a.typeName(info.oid))
 	}
@@ -464,6 +466,9 @@ func (a *analyzer) subscripts(e expr, list []*pg_query.Node) (expr, error) {
 	}
 	if len(list) > arrayDimensionsMax {
 		return nil, pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "number of array dimensions (%d) exceeds the maximum allowed (%d)", len(list), arrayDimensionsMax)
+	}
+	if out.isSlice && info.oid == types.Name {
+		return nil, errorAt(info.at, pgwire.CodeFeatureNotSupported, "slices of fixed-length arrays not implemented")
 	}
 	if out.isSlice {
 		out.oid = a.base(info.oid)

@@ -142,6 +142,18 @@ func (x *execution) field(e *fieldExpr) (evaluator, error) {
 	}, nil
 }
 
+// characters are those of a name, which has 64 of them.
+func characters(name types.Value) types.Value {
+	elems := make([]types.Value, 64)
+	for i := range elems {
+		elems[i] = types.OfBytes(nil)
+		if i < len(name.Bytes) {
+			elems[i] = types.OfBytes(name.Bytes[i : i+1])
+		}
+	}
+	return types.OfVector(elems)
+}
+
 func (x *execution) subscript(e *subscriptExpr) (evaluator, error) {
 	arg, err := x.compile(e.arg)
 	if err != nil {
@@ -169,10 +181,14 @@ func (x *execution) subscript(e *subscriptExpr) (evaluator, error) {
 		n := int32(v.Int)
 		return &n, v.IsNull, err
 	}
+	isName := e.arg.info().oid == types.Name
 	return func(f *frame) (types.Value, error) {
 		array, err := arg(f)
 		if err != nil || array.IsNull {
 			return types.Null(), err
+		}
+		if isName {
+			array = characters(array)
 		}
 		picks := make([]sliceBound, len(bounds))
 		for i, b := range bounds {

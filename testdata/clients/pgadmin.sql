@@ -8,7 +8,7 @@ SELECT DISTINCT att.attname AS name, att.attnum AS "OID", pg_catalog.format_type
 -- %%
 SELECT pr.oid, CASE WHEN pr.pronargs > 0 THEN pr.proname || '(' || pg_catalog.pg_get_function_identity_arguments(pr.oid) || ')' ELSE pr.proname::text || '()' END AS name, lanname, pg_catalog.pg_get_userbyid(proowner) AS funcowner, description FROM pg_catalog.pg_proc pr JOIN pg_catalog.pg_type typ ON typ.oid = prorettype JOIN pg_catalog.pg_language lng ON lng.oid = prolang LEFT OUTER JOIN pg_catalog.pg_description des ON (des.objoid = pr.oid AND des.classoid = 'pg_proc'::regclass) WHERE pr.prokind IN ('f', 'w') AND pronamespace = 2200::oid AND typname NOT IN ('trigger', 'event_trigger') ORDER BY proname, 2
 -- %%
-SELECT rolname AS refname, array_agg(r.privilege_type ORDER BY 1) FROM (SELECT (d).grantee AS grantee, (d).privilege_type AS privilege_type FROM (SELECT pg_catalog.aclexplode(nspacl) AS d FROM pg_catalog.pg_namespace WHERE nspname = 'public') a) r LEFT JOIN pg_catalog.pg_roles g ON r.grantee = g.oid GROUP BY 1 ORDER BY 1 NULLS FIRST
+SELECT rolname AS refname, array_agg(r.privilege_type ORDER BY r.privilege_type) FROM (SELECT (d).grantee AS grantee, (d).privilege_type AS privilege_type FROM (SELECT pg_catalog.aclexplode(nspacl) AS d FROM pg_catalog.pg_namespace WHERE nspname = 'public') a) r LEFT JOIN pg_catalog.pg_roles g ON r.grantee = g.oid GROUP BY 1 ORDER BY 1 NULLS FIRST
 -- %%
 SELECT roles.oid AS id, roles.rolname AS name, roles.rolsuper AS is_superuser, CASE WHEN roles.rolsuper THEN true ELSE roles.rolcreaterole END AS can_create_role, CASE WHEN roles.rolsuper THEN true ELSE roles.rolcreatedb END AS can_create_db FROM pg_catalog.pg_roles AS roles WHERE rolname = current_user
 -- %%

@@ -20,4 +20,4 @@ SELECT ns.nspname AS namespace, rel.relname AS table_name, con.conname AS constr
 -- %%
 SELECT EXISTS(SELECT 1 FROM pg_namespace WHERE nspname = 'public'), version(), current_setting('server_version_num')::integer AS numeric_version
 -- %%
-SELECT pg_advisory_unlock(72707369), current_schema()
+SELECT current_schema()
