@@ -145,7 +145,7 @@ func (c *Cache) restore(ctx context.Context, tier Tier) {
 
 // hash is the place of a key: its top bits choose the shard.
 func (c *Cache) hash(namespace NamespaceID, key []byte) uint64 {
-	return mix64(maphash.Bytes(c.seed, key) ^ uint64(namespace)*0x9e3779b97f4a7c15)
+	return maphash.Bytes(c.seed, key) ^ uint64(namespace)*0x9e3779b97f4a7c15
 }
 
 func (c *Cache) shardOf(hash uint64) *shard {

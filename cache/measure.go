@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math"
 	"time"
 
 	"pgcache/cache/hotkeys"
@@ -76,7 +77,8 @@ func (c *Cache) startWatch() stopwatch { return stopwatch{true, c.clock.elapsed(
 // sampleRead is startWatch for some of the reads of a shard: those whose number hashes to
 // zero. Readers count anyway, and no pattern of reads is in step with a hash.
 func (s *shard) sampleRead(hash uint64) stopwatch {
-	if number := s.hits.Load() + s.misses.Load(); mix64(hash^uint64(number))&(readSampling-1) != 0 {
+	// Fibonacci hashing: the top bits of the product depend on all others.
+	if number := s.hits.Load() + s.misses.Load(); (hash^uint64(number))*0x9e3779b97f4a7c15 >= math.MaxUint64/readSampling {
 		return stopwatch{}
 	}
 	return s.cache.startWatch()

@@ -22,8 +22,8 @@ const (
 func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h *Hit) (found, mark) {
 	s.mu.RLock()
 	m := s.markOf(hash, gen)
-	number, e := s.find(hash, gen.id, key)
-	if number == 0 {
+	ref, e := s.seek(hash, gen.id, key)
+	if ref == 0 {
 		s.mu.RUnlock()
 		return foundNone, m
 	}
@@ -38,9 +38,9 @@ func (s *shard) look(hash uint64, gen *generation, key []byte, isAccess bool, h 
 		return foundAbsent, m
 	}
 	if isAccess {
-		s.policy.Access(number)
+		s.policy.Access(e.header().slot)
 	}
-	s.pin(number, e, nowMs, state, h)
+	s.pin(ref, e, nowMs, state, h)
 	if isAccess && nowMs > h.lastAccess && nowMs-h.lastAccess >= h.attrs.accessGrainMs() {
 		e.header().setAccess(nowMs, true)
 	}
@@ -58,11 +58,10 @@ func (s *shard) stateOf(e entry) (State, int64) {
 	return e.stateAt(nowMs), nowMs
 }
 
-// pin fills h with the entry of a slot. REQUIRES: s.mu held, shared at least.
-func (s *shard) pin(number uint32, e entry, nowMs int64, state State, h *Hit) {
-	ref := s.slot(number).ref()
+// pin fills h with an entry. REQUIRES: s.mu held, shared at least.
+func (s *shard) pin(ref arena.Ref, e entry, nowMs int64, state State, h *Hit) {
 	header := e.header()
-	h.shard, h.chunk, h.ref = s, s.arena.Pin(ref), ref
+	h.shard, h.chunk, h.ref = s, arena.PinData(e), ref
 	h.value, h.valueLen = e.value(), int64(header.valueLen)
 	h.attrs = e.attrs()
 	h.seq = header.seq
@@ -236,7 +235,7 @@ func (c *Cache) promote(s *shard, hash uint64, gen *generation, r *Record, m mar
 	s.queue(number)
 	if h != nil {
 		state, lastAccess := h.state, h.lastAccess
-		s.pin(number, e, nowMs, state, h)
+		s.pin(ref, e, nowMs, state, h)
 		h.lastAccess = lastAccess
 	}
 	c.counters.promotions.Add(1)

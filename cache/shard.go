@@ -114,6 +114,14 @@ func (s *shard) entryOf(number uint32) entry { return entry(s.arena.Data(s.slot(
 // find returns the slot that holds the key, tombstones included; 0 if none. Another key
 // with the same hash is not found. REQUIRES: s.mu held, shared at least.
 func (s *shard) find(hash uint64, namespace NamespaceID, key []byte) (uint32, entry) {
+	if ref, e := s.seek(hash, namespace, key); ref != 0 {
+		return e.header().slot, e
+	}
+	return 0, nil
+}
+
+// seek is find for the entry's chunk; the slot is not looked at.
+func (s *shard) seek(hash uint64, namespace NamespaceID, key []byte) (arena.Ref, entry) {
 	x := &s.index
 	tag := tagOf(hash)
 	mark := markOf(tag)
@@ -122,9 +130,10 @@ func (s *shard) find(hash uint64, namespace NamespaceID, key []byte) (uint32, en
 			if b.mark(i) != mark || b.refs[i] == 0 {
 				continue
 			}
-			e := entry(s.arena.Data(b.ref(i)))
+			ref := b.ref(i)
+			e := entry(s.arena.Data(ref))
 			if e.header().namespace == namespace && string(e.key()) == string(key) {
-				return e.header().slot, e
+				return ref, e
 			}
 		}
 	}

@@ -320,7 +320,7 @@ func (c *Cache) publish(ctx context.Context, gen *generation, key []byte, was be
 	gen.owner.counters.insertions.Add(1)
 	if out != nil {
 		nowMs := c.clock.ms()
-		s.pin(number, s.entryOf(number), nowMs, e.attrs().StateAt(nowMs, nowMs), out)
+		s.pin(s.slot(number).ref(), s.entryOf(number), nowMs, e.attrs().StateAt(nowMs, nowMs), out)
 	}
 	return s.waiterFor(hash, takes, c.durability(ctx)), nil
 }

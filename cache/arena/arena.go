@@ -200,8 +200,11 @@ func (a *Arena) Data(ref Ref) []byte {
 func (a *Arena) SizeOf(ref Ref) int { return int(a.chunk(ref).size) }
 
 // Pin adds a reference, so that the data outlive the lock.
-func (a *Arena) Pin(ref Ref) *Chunk {
-	c := a.chunk(ref)
+func (a *Arena) Pin(ref Ref) *Chunk { return PinData(a.Data(ref)) }
+
+// PinData is Pin for who has the chunk's data, as Data returned them, at hand.
+func PinData(data []byte) *Chunk {
+	c := (*Chunk)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(data)), -Overhead))
 	c.refs.Add(1)
 	return c
 }
