@@ -318,6 +318,34 @@ func TestTransactionLimit(t *testing.T) {
 }
 
 // TestDeclaredTypes: what drivers declare for our columns is honoured.
+// TestPlainGets: which SELECTs have the portal that allocates nothing (S6).
+func TestPlainGets(t *testing.T) {
+	s := newWorld(t, nil).session("main")
+	for sql, want := range map[string]bool{
+		"SELECT value FROM blob WHERE ns = $1 AND key = $2":                       true,
+		"SELECT * FROM cache_entries WHERE key = $2 AND ns = $1":                  true,
+		"SELECT octet_length(b.value) FROM blob b WHERE ns = $1 AND b.key = $2":   true,
+		"SELECT value FROM blob WHERE ns = 'web' AND key = $1":                    true,
+		"SELECT value FROM blob WHERE ns = $1 AND key = $2 LIMIT 1":               true,
+		"SELECT value FROM blob WHERE ns = $1 AND key = $2 AND version = 1":       false,
+		"SELECT upper(value_text) FROM blob WHERE ns = $1 AND key = $2":           false,
+		"SELECT value FROM blob WHERE ns = $1 AND key = upper($2)":                false,
+		"SELECT value FROM blob WHERE ns = $1 AND key IN ($2, 'other')":           false,
+		"SELECT value FROM blob WHERE ns = $1 AND key = $2 LIMIT 0":               false,
+		"SELECT value FROM blob WHERE ns = $1 AND key = $2 ORDER BY key OFFSET 1": false,
+	} {
+		for _, declared := range [][]uint32{nil, {uint32(types.VarChar), uint32(types.VarChar)}, {uint32(types.Text), uint32(types.Text)}} {
+			got, err := s.Prepare(context.Background(), sql, declared[:min(len(declared), strings.Count(sql, "$"))])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if isPlain := got.(*statement).plan.get != nil; isPlain != want {
+				t.Errorf("%s with %d is a plain get: %v", sql, declared, isPlain)
+			}
+		}
+	}
+}
+
 func TestDeclaredTypes(t *testing.T) {
 	w := newWorld(t, nil)
 	ctx := context.Background()
