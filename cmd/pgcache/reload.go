@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -54,6 +55,7 @@ func (s *settings) loadEncryption() (*pgwire.Encryption, error) {
 // reload reads users and certificate again. What cannot be read stays as it was.
 func (s *settings) reload(server *pgwire.Server, logger *slog.Logger) {
 	accounts, err := s.loadAccounts(logger)
+	failed := err
 	switch {
 	case err != nil:
 		logger.Error("reload: the users stay as they were", "error", err)
@@ -66,6 +68,9 @@ func (s *settings) reload(server *pgwire.Server, logger *slog.Logger) {
 		logger.Error("reload: the certificate stays as it was", "error", err)
 	case encryption != nil:
 		server.SetEncryption(encryption)
+	}
+	if failed = errors.Join(failed, err); failed != nil {
+		return
 	}
 	logger.Info("reloaded", "users_file", s.UsersFile, "tls_cert", s.TLSCert)
 }
