@@ -51,6 +51,12 @@ func (s *Store) pebbleOptions() *pebble.Options {
 			// Pebble's default is to end the process.
 			DataCorruption: func(info pebble.DataCorruptionInfo) { logger.Errorf("%v", info) },
 			DiskSlow:       func(info pebble.DiskSlowInfo) { logger.Errorf("slow disk: %v", info) },
+			// Called with Pebble's lock held. A fatal error between a begin and its end leaves
+			// the count above zero, and the lock held, for ever.
+			FlushBegin:      func(pebble.FlushInfo) { s.health.lockers.Add(1) },
+			FlushEnd:        func(pebble.FlushInfo) { s.health.lockers.Add(-1) },
+			CompactionBegin: func(pebble.CompactionInfo) { s.health.lockers.Add(1) },
+			CompactionEnd:   func(pebble.CompactionInfo) { s.health.lockers.Add(-1) },
 			WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 				s.cfg.Logger.Debug("l2: writes stall", "why", info.Reason)
 			},

@@ -3,7 +3,10 @@ package l2
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -194,5 +197,106 @@ func TestFatalErrorInside(t *testing.T) {
 	}
 	x.Close()
 	open.Close()
+	within(t, "close", func() { _ = s.Close() })
+}
+
+// dieOn is a log handler that meets a fatal error, in Pebble's goroutine and with its lock
+// held, when Pebble has something to say about its background work.
+type dieOn struct {
+	slog.Handler
+	die func()
+}
+
+func (*dieOn) Enabled(context.Context, slog.Level) bool { return true }
+
+func (d *dieOn) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "background work") {
+		d.die()
+	}
+	return nil
+}
+
+// No reader hangs, whatever it does at the moment when Pebble dies with its lock held: not
+// even one that needs the lock in order to end.
+func TestPebbleDiesWithItsLock(t *testing.T) {
+	if os.Getenv(faultEnv) == "" {
+		inChild(t, t.Name(), "lock")
+		return
+	}
+	isTable := func(op errorfs.Op) bool {
+		return op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst")
+	}
+	fault := &switchable{err: syscall.EIO, match: isTable}
+	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), fault))
+	cfg.CloseTimeout, cfg.TickInterval = time.Second, 20*time.Millisecond
+	dies := &dieOn{Handler: slog.DiscardHandler}
+	cfg.Logger = slog.New(dies)
+	s := withNamespace(t, mustOpen(t, cfg))
+	log := &pebbleLogger{log: slog.New(slog.DiscardHandler), fatal: s.abandon}
+	dies.die = func() { log.Fatalf("a defect") }
+	put(t, s, "k", 10, "v", tags("t"))
+	var readers sync.WaitGroup
+	label := cache.Label{Namespace: testNS, Kind: cache.Tag, Text: "t"}
+	visit := func(*cache.Record) bool { return true }
+	for _, read := range []func(){
+		func() { get(t, s, "k") },
+		func() { s.MayContain(testNS, []byte("k")) },
+		func() { _ = s.ScanLabel(context.Background(), label, visit) },
+		func() { _ = s.ScanPrefix(context.Background(), testNS, nil, visit) },
+		func() {
+			if x, err := s.Snapshot(); err == nil {
+				_ = x.Scan(context.Background(), testNS, nil, nil, false, visit)
+				x.Close()
+			}
+		},
+	} {
+		readers.Go(func() {
+			for s.degradedError() == nil {
+				read()
+			}
+			read()
+		})
+	}
+	fault.on.Store(true)
+	iter, err := s.db.NewIter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.AsyncFlush(); err != nil { // from now on only iter keeps what it reads
+		t.Fatal(err)
+	}
+	awaitTrue(t, "the store is blind", s.health.blind.Load)
+	within(t, "a reader", func() { _ = s.closeIter(iter) })
+	within(t, "readers", readers.Wait)
+	within(t, "close", func() { _ = s.Close() })
+}
+
+// A table that is missing breaks the store, and the read that needs it is a miss.
+func TestTableGoesMissing(t *testing.T) {
+	if os.Getenv(faultEnv) == "" {
+		inChild(t, t.Name(), "missing")
+		return
+	}
+	mem := vfs.NewMem()
+	cfg := testConfig(mem)
+	cfg.CloseTimeout, cfg.TickInterval = time.Second, 20*time.Millisecond
+	s := withNamespace(t, mustOpen(t, cfg))
+	put(t, s, "k", 10, "v")
+	closeValid(t, s)
+	names, err := mem.List("data/db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, cfg)
+	_ = s.db.Metrics()
+	for _, name := range names {
+		if strings.HasSuffix(name, ".sst") {
+			if err := mem.Remove("data/db/" + name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	within(t, "a get", func() { _, _ = s.Get(context.Background(), testNS, []byte("k"), true, new(cache.Record)) })
+	within(t, "another get", func() { get(t, s, "k") })
 	within(t, "close", func() { _ = s.Close() })
 }

@@ -26,8 +26,10 @@ import (
 type health struct {
 	committingSince atomic.Int64 // Unix ns; 0: no commit is under way
 	logWaits        atomic.Int64 // operations on Pebble's log and manifest that wait for disk space
+	lockers         atomic.Int64 // of Pebble's flushes and compactions, which may die with its lock held
 	lowSpace        atomic.Bool
-	blind           atomic.Bool // broken, and nothing may be read any more
+	blind           atomic.Bool   // broken, and nothing may be read any more
+	blinded         chan struct{} // closed then
 	files           breaker
 	background      atomic.Pointer[backgroundFailure]
 	logged          string // the reason that was logged last; the maintainer's own
@@ -125,6 +127,7 @@ func (s *Store) shed(ops []cache.TierOp, sync bool, cause error) error {
 // date than marks can tell, or locks that readers need may be held for ever.
 func (s *Store) goBlind() {
 	if !s.health.blind.Swap(true) {
+		close(s.health.blinded)
 		s.cfg.Logger.Error("l2: the broken disk tier is no longer read")
 	}
 }
@@ -258,14 +261,27 @@ func (b *breaker) succeeded() {
 	b.failures = 0
 }
 
-// closeIter closes an iterator. Pebble may wait for a lock in it, which a goroutine that met
-// a fatal error holds for ever: then nobody waits for the outcome.
+// closeIter closes an iterator. Pebble may wait for its lock in it, which a flush or compaction
+// that met a fatal error holds for ever: while there is one, somebody else waits for the lock.
 func (s *Store) closeIter(iter *pebble.Iterator) error {
-	if s.degradedError() == nil {
+	if s.health.lockers.Load() == 0 && !s.health.blind.Load() {
 		return iter.Close()
 	}
-	go iter.Close() //nolint:errcheck // see above
-	return nil
+	err, _ := unlessBlind(s, iter.Close)
+	return err
+}
+
+// unlessBlind runs a call that takes Pebble's lock. If the store is blind, or becomes so
+// meanwhile, nobody waits for the outcome, and ok is false.
+func unlessBlind[T any](s *Store, call func() T) (result T, ok bool) {
+	done := make(chan T, 1)
+	go func() { done <- call() }()
+	select {
+	case result = <-done:
+		return result, true
+	case <-s.health.blinded:
+		return result, false
+	}
 }
 
 // apply commits a batch and notes for how long that is going on.

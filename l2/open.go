@@ -56,6 +56,7 @@ func newStore(cfg Config) *Store {
 		idle:        make(chan struct{}, 1),
 		broken:      make(chan struct{}),
 		counters:    new(counters),
+		health:      health{blinded: make(chan struct{})},
 		marks:       new(marks),
 
 		lookupOptions:  pebble.IterOptions{UseL6Filters: true},

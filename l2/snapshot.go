@@ -34,7 +34,11 @@ func (s *Store) Snapshot() (cache.TierSnapshot, error) {
 	if s.health.blind.Load() {
 		return &snapshot{store: s}, nil
 	}
-	x := &snapshot{store: s, db: s.db.NewSnapshot()}
+	db, ok := unlessBlind(s, s.db.NewSnapshot)
+	if !ok {
+		return &snapshot{store: s}, nil
+	}
+	x := &snapshot{store: s, db: db}
 	s.snapshots.mu.Lock()
 	defer s.snapshots.mu.Unlock()
 	if s.snapshots.open == nil {
