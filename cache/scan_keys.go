@@ -134,10 +134,11 @@ func (s *Scan) collectShard(ctx context.Context, shard *shard, flags slotFlags, 
 	return nil
 }
 
-// collect notes the key of an entry, if the scan covers it. REQUIRES: the shard's lock held.
+// collect notes the key of an entry, if the scan covers it. A dead one counts if the tier
+// has, or its snapshot will have, something older that is not. REQUIRES: the shard's lock held.
 func (s *Scan) collect(e entry, nowMs int64, after *scanPoint) error {
 	place, ok := s.place[e.header().namespace]
-	if !ok || !s.inRange(e.key()) || e.stateAt(nowMs) == Dead || after != nil && !s.isAfter(after, place, e.key()) {
+	if !ok || !s.inRange(e.key()) || s.cache.config.Tier == nil && e.stateAt(nowMs) == Dead || after != nil && !s.isAfter(after, place, e.key()) {
 		return nil
 	}
 	return s.keys.add(place, e.key())
