@@ -2,217 +2,276 @@ package library
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"pgcache/pgwire"
-	"pgcache/sqlmap/types"
 )
 
-// picture is what a number format asks for.
+// picture is what a number format asks for: its parts, and what all of them together say. Its
+// fields have the meaning that they have in PostgreSQL, whose results are those of one pass
+// over the parts with what is known here.
 type picture struct {
-	integer, fraction  string // the digit places: 9, 0 and G
-	fills              bool   // false: FM
-	sign               string // S before, SG, MI, PL, PR
-	signAfter          bool
-	prefix, suffix     string // literals
-	exponent           bool
-	hasPoint, isLocale bool
+	parts []picturePart
+
+	pre, post          int // digit places before and behind the point
+	multiplier         int // digit places behind V
+	zeroStart, zeroEnd int // where zeros are shown, from 1; 0: nowhere
+	signPlace          signPlace
+	signAt             int // how many places are before an S
+
+	hasPoint, hasZero, fillsNot, hasS, inBrackets, hasMinus, hasPlus, isRoman, isMultiplied, hasExponent, isBlank bool
 }
 
-// pictureBytesMax bounds the formats of numbers; reading one takes time by the square of it.
+// picturePart is a key word of a format, or text that is copied.
+type picturePart struct {
+	word string
+	text string // if word is empty
+}
+
+type signPlace uint8
+
+const (
+	signNowhere signPlace = iota
+	signBefore
+	signAfter
+)
+
+// pictureBytesMax bounds the formats of numbers.
 const pictureBytesMax = 4096
 
-// formatNumber is to_char(number, format).
-func formatNumber(v value, format string) (value, error) {
-	if len(format) > pictureBytesMax {
-		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "number format is too long")
-		e.Detail = fmt.Sprintf("It has %d bytes; the limit is %d.", len(format), pictureBytesMax)
-		return value{}, e
-	}
-	p, err := parsePicture(format)
-	if err != nil {
-		return value{}, err
-	}
-	if p.exponent {
-		return formatExponent(v, p)
-	}
-	places := strings.Count(p.fraction, "9") + strings.Count(p.fraction, "0")
-	rounded := types.NumericRound(v, places).Text()
-	isNegative := strings.HasPrefix(rounded, "-")
-	whole, fraction, _ := strings.Cut(strings.TrimPrefix(rounded, "-"), ".")
-	if whole == "NaN" || strings.HasSuffix(whole, "Infinity") {
-		return text(strings.Repeat("#", len(p.integer)+places)), nil
-	}
-	digits := p.placeInteger(whole, isNegative)
-	if p.hasPoint {
-		digits += "." + p.placeFraction(fraction)
-		if !p.fills {
-			digits = trimOptionalZeros(digits, p.fraction)
-		}
-	}
-	return text(p.prefix + p.placeSign(digits, isNegative) + p.suffix), nil
+// pictureWords are the key words of number formats, longer ones first. They are written in
+// capitals or in small letters.
+func pictureWords() []string {
+	return []string{"EEEE", "FM", "MI", "PL", "PR", "RN", "SG", "SP", "TH", ",", ".", "0", "9", "B", "C", "D", "G", "L", "S", "V"}
 }
 
 func parsePicture(format string) (*picture, error) {
-	p := &picture{fills: true}
+	if len(format) > pictureBytesMax {
+		e := pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "number format is too long")
+		e.Detail = fmt.Sprintf("It has %d bytes; the limit is %d.", len(format), pictureBytesMax)
+		return nil, e
+	}
+	p := &picture{}
+	words := pictureWords()
 	for rest := format; rest != ""; {
-		upper := strings.ToUpper(rest)
-		n := 1
-		switch c := upper[0]; {
-		case strings.HasPrefix(upper, "FM"):
-			p.fills, n = false, 2
-		case strings.HasPrefix(upper, "EEEE"):
-			p.exponent, n = true, 4
-		case strings.HasPrefix(upper, "MI"), strings.HasPrefix(upper, "PL"), strings.HasPrefix(upper, "SG"), strings.HasPrefix(upper, "PR"):
-			p.sign, n = upper[:2], 2
-			p.signAfter = p.integer != ""
-		case strings.HasPrefix(upper, "TH"), strings.HasPrefix(upper, "RN"):
-			return nil, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "number format \"%s\" is not supported", upper[:2])
-		case c == '9' || c == '0':
-			if p.hasPoint {
-				p.fraction += upper[:1]
-			} else {
-				p.integer += upper[:1]
+		at := slices.IndexFunc(words, func(w string) bool {
+			return strings.HasPrefix(rest, w) || strings.HasPrefix(rest, strings.ToLower(w))
+		})
+		if at >= 0 {
+			word := words[at]
+			if err := p.add(word); err != nil {
+				return nil, err
 			}
-		case c == '.' || c == 'D':
-			p.hasPoint = true
-		case c == ',' || c == 'G':
-			p.integer += "G"
-		case c == 'S':
-			p.sign, p.signAfter = "S", p.integer != "" || p.hasPoint
-		case c == 'V':
-			return nil, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "number format \"V\" is not supported")
-		case c == 'L':
-			p.isLocale = true // the currency symbol of locale C is empty
-		case c == '"':
-			quoted, _, _ := strings.Cut(rest[1:], `"`)
-			p.literal(quoted)
-			n = min(len(quoted)+2, len(rest))
-		default:
-			p.literal(rest[:1])
+			if rest[:len(word)] != word && (word == "RN" || word == "TH") {
+				word = strings.ToLower(word)
+			}
+			p.parts = append(p.parts, picturePart{word: word})
+			rest = rest[len(word):]
+			continue
 		}
-		rest = rest[n:]
+		text := ""
+		text, rest = literalOf(rest)
+		p.parts = append(p.parts, picturePart{text: text})
 	}
 	return p, nil
 }
 
-func (p *picture) literal(s string) {
-	if p.integer == "" && p.fraction == "" {
-		p.prefix += s
-	} else {
-		p.suffix += s
+// literalOf takes what is copied from the beginning of a format: a text in quotes, or a character.
+func literalOf(rest string) (text, after string) {
+	if strings.HasPrefix(rest, `\"`) {
+		return `"`, rest[2:]
 	}
-}
-
-// placeInteger puts digits into the places before the point; # everywhere if they do not fit.
-func (p *picture) placeInteger(whole string, isNegative bool) string {
-	places := strings.ReplaceAll(p.integer, "G", "")
-	if len(strings.TrimLeft(whole, "0")) > len(places) {
-		return strings.NewReplacer("9", "#", "0", "#", "G", ",").Replace(p.integer)
+	if rest[0] != '"' {
+		return rest[:1], rest[1:]
 	}
-	whole = strings.TrimLeft(whole, "0")
-	firstZero := strings.IndexByte(places, '0')
-	significant := len(places) - len(whole)
-	if firstZero >= 0 {
-		significant = min(significant, firstZero)
-	}
-	if significant == len(places) && len(places) > 0 && !p.hasPoint {
-		significant-- // a zero shows
-	}
-	var out strings.Builder
-	at := 0
-	for _, c := range p.integer {
-		if c == 'G' {
-			if at > significant {
-				out.WriteByte(',')
-			} else if p.fills {
-				out.WriteByte(' ')
-			}
-			continue
-		}
-		digit := at - (len(places) - len(whole))
+	var b strings.Builder
+	for i := 1; i < len(rest); i++ {
 		switch {
-		case digit >= 0:
-			out.WriteByte(whole[digit])
-		case at >= significant:
-			out.WriteByte('0')
-		case p.fills:
-			out.WriteByte(' ')
+		case rest[i] == '"':
+			return b.String(), rest[i+1:]
+		case rest[i] == '\\' && i+1 < len(rest):
+			i++
 		}
-		at++
+		b.WriteByte(rest[i])
 	}
-	return out.String()
+	return b.String(), ""
 }
 
-func (p *picture) placeFraction(fraction string) string {
-	return fraction + strings.Repeat("0", max(0, len(p.fraction)-len(fraction)))
+func errPicture(format string, args ...any) error {
+	return pgwire.Errorf(pgwire.CodeSyntaxError, format, args...)
 }
 
-// trimOptionalZeros cuts zeros at the end where the format has 9.
-func trimOptionalZeros(digits, places string) string {
-	kept := strings.LastIndexByte(places, '0') + 1
-	for cut := len(places); cut > kept && strings.HasSuffix(digits, "0"); cut-- {
-		digits = digits[:len(digits)-1]
+// add notes what a key word says of the whole.
+func (p *picture) add(word string) error {
+	if p.hasExponent && word != "EEEE" {
+		return errPicture("\"EEEE\" must be the last pattern used")
 	}
-	return digits
+	switch word {
+	case "9", "0":
+		return p.addPlace(word)
+	case ".", "D":
+		switch {
+		case p.hasPoint:
+			return errPicture("multiple decimal points")
+		case p.isMultiplied:
+			return errPicture("cannot use \"V\" and decimal point together")
+		}
+		p.hasPoint = true
+	case "FM":
+		p.fillsNot = true
+	case "S", "MI", "PL", "SG", "PR":
+		return p.addSign(word)
+	case "RN":
+		p.isRoman = true
+	case "B":
+		p.isBlank = p.isBlank || p.pre+p.post == 0
+	case "V":
+		if p.hasPoint {
+			return errPicture("cannot use \"V\" and decimal point together")
+		}
+		p.isMultiplied = true
+	case "EEEE":
+		return p.addExponent()
+	}
+	return nil
 }
 
-// placeSign puts the sign where the format has it: before the first digit by default.
-func (p *picture) placeSign(digits string, isNegative bool) string {
-	blanks := digits[:len(digits)-len(strings.TrimLeft(digits, " "))]
-	shown := digits[len(blanks):]
-	mark := func(plus, minus string) string {
-		if isNegative {
-			return minus
-		}
-		return plus
+func (p *picture) addPlace(word string) error {
+	if p.inBrackets {
+		return errPicture("\"%s\" must be ahead of \"PR\"", word)
 	}
-	switch p.sign {
-	case "S", "SG":
-		if p.signAfter {
-			return digits + mark("+", "-")
-		}
-		return blanks + mark("+", "-") + shown
-	case "MI":
-		if p.signAfter {
-			return digits + strings.TrimRight(mark(" ", "-"), map[bool]string{true: "", false: " "}[p.fills])
-		}
-		return strings.TrimRight(mark(" ", "-"), map[bool]string{true: "", false: " "}[p.fills]) + digits
-	case "PL":
-		if p.signAfter {
-			return p.plain(blanks, shown, isNegative) + mark("+", " ")
-		}
-		return mark("+", " ") + p.plain(blanks, shown, isNegative)
-	case "PR":
-		if isNegative {
-			return blanks + "<" + shown + ">"
-		}
-		if p.fills {
-			return blanks + " " + shown + " "
-		}
-		return shown
-	}
-	return p.plain(blanks, shown, isNegative)
-}
-
-func (p *picture) plain(blanks, shown string, isNegative bool) string {
 	switch {
-	case isNegative:
-		return blanks + "-" + shown
-	case p.fills:
-		return blanks + " " + shown
+	case word == "9" && p.isMultiplied:
+		p.multiplier++
+		return nil
+	case word == "0" && !p.hasZero && !p.hasPoint:
+		p.hasZero, p.zeroStart = true, p.pre+1
 	}
-	return shown
+	if p.hasPoint {
+		p.post++
+	} else {
+		p.pre++
+	}
+	if word == "0" {
+		p.zeroEnd = p.pre + p.post
+	}
+	return nil
 }
 
-func formatExponent(v value, p *picture) (value, error) {
-	f, err := types.Cast(v, types.Numeric, types.Float8, nil)
-	if err != nil {
-		return f, err
+func (p *picture) addSign(word string) error {
+	switch word {
+	case "S":
+		switch {
+		case p.hasS:
+			return errPicture("cannot use \"S\" twice")
+		case p.hasPlus || p.hasMinus || p.inBrackets:
+			return errPicture("cannot use \"S\" and \"PL\"/\"MI\"/\"SG\"/\"PR\" together")
+		}
+		p.hasS, p.signPlace = true, signAfter
+		if !p.hasPoint {
+			p.signPlace, p.signAt = signBefore, p.pre
+		}
+		return nil
+	case "PR":
+		if p.hasS || p.hasPlus || p.hasMinus {
+			return errPicture("cannot use \"PR\" and \"S\"/\"PL\"/\"MI\"/\"SG\" together")
+		}
+		p.inBrackets = true
+		return nil
 	}
-	s := formatE(f.Float, len(p.fraction))
-	if !strings.HasPrefix(s, "-") && p.fills {
-		s = " " + s
+	if p.hasS {
+		return errPicture("cannot use \"S\" and \"%s\" together", word)
 	}
-	return text(s), nil
+	p.hasMinus = p.hasMinus || word != "PL"
+	p.hasPlus = p.hasPlus || word != "MI"
+	return nil
+}
+
+func (p *picture) addExponent() error {
+	if p.hasExponent {
+		return errPicture("cannot use \"EEEE\" twice")
+	}
+	if p.isBlank || p.fillsNot || p.hasS || p.inBrackets || p.hasMinus || p.hasPlus || p.isRoman || p.isMultiplied {
+		e := pgwire.Errorf(pgwire.CodeSyntaxError, "\"EEEE\" is incompatible with other formats")
+		e.Detail = "\"EEEE\" may only be used together with digit and decimal point patterns."
+		return e
+	}
+	p.hasExponent = true
+	return nil
+}
+
+// inPlaces is a number ready to be put into the places of a picture.
+type inPlaces struct {
+	digits string // with a point, without a sign
+	sign   byte   // + or -
+	blanks int    // places before the digits that have none
+}
+
+// fit makes a number fit the places: # everywhere if it is too large.
+func (p *picture) fit(digits string, sign byte, pre int) inPlaces {
+	whole, _, _ := strings.Cut(digits, ".")
+	switch {
+	case len(whole) < pre:
+		return inPlaces{digits, sign, pre - len(whole)}
+	case len(whole) > pre:
+		return inPlaces{strings.Repeat("#", pre) + "." + strings.Repeat("#", p.post), sign, 0}
+	}
+	return inPlaces{digits, sign, 0}
+}
+
+// romanBytes is how wide a Roman number is; one that there is none of is so many #.
+const romanBytes = 15
+
+// roman writes 1 to 3999.
+func roman(n int64) string {
+	if n < 1 || n > 3999 {
+		return strings.Repeat("#", romanBytes)
+	}
+	var b strings.Builder
+	values := []int64{1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1}
+	for i, letters := range strings.Fields("M CM D CD C XC L XL X IX V IV I") {
+		for n >= values[i] {
+			b.WriteString(letters)
+			n -= values[i]
+		}
+	}
+	return b.String()
+}
+
+// writeRoman is the picture of a Roman number: of the rest of the format only text counts.
+func (p *picture) writeRoman(number string) string {
+	var b strings.Builder
+	shown := number
+	if !p.fillsNot {
+		shown = fmt.Sprintf("%*s", romanBytes, number)
+	}
+	for _, part := range p.parts {
+		switch part.word {
+		case "":
+			b.WriteString(part.text)
+		case "RN":
+			b.WriteString(shown)
+		case "rn":
+			b.WriteString(strings.ToLower(shown))
+		case ",", "G", "L":
+			if part.word == "L" || !p.fillsNot {
+				b.WriteByte(' ')
+			}
+		case "MI", "PL":
+			if !p.fillsNot {
+				b.WriteByte(' ')
+			}
+		case "SG":
+			return b.String() // as in PostgreSQL, which has no sign to write
+		}
+	}
+	return b.String()
+}
+
+// exponentMisfit stands for a number without an exponent: NaN and infinities.
+func (p *picture) exponentMisfit() string {
+	s := []byte(" " + strings.Repeat("#", p.pre+p.post+5))
+	s[min(p.pre+1, len(s)-1)] = '.'
+	return string(s)
 }

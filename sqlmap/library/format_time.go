@@ -47,19 +47,7 @@ func timeFormats() []implementation {
 		}),
 		pure("to_number(text,text)", func(a []value) (value, error) { return toNumber(a[0].Text()) }),
 	}
-	for _, t := range []types.OID{types.Int4, types.Int8, types.Float4, types.Float8, types.Numeric} {
-		out = append(out, pure("to_char("+types.Lookup(t).Internal+",text)", func(a []value) (value, error) {
-			v := a[0]
-			if t != types.Numeric {
-				var err error
-				if v, err = types.Cast(v, t, types.Numeric, nil); err != nil {
-					return v, err
-				}
-			}
-			return formatNumber(v, a[1].Text())
-		}))
-	}
-	return out
+	return append(out, numberFormats()...)
 }
 
 // broken are the fields that a format may show.
@@ -87,10 +75,11 @@ var timePatterns = []string{
 	"HH24", "HH12", "HH", "MI", "SSSSS", "SSSS", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6",
 	"A.M.", "P.M.", "a.m.", "p.m.", "AM", "PM", "am", "pm", "Y,YYY", "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "IW", "IDDD", "ID", "I",
 	"B.C.", "A.D.", "b.c.", "a.d.", "BC", "AD", "bc", "ad", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM",
-	"DAY", "Day", "day", "DY", "Dy", "dy", "DDD", "DD", "D", "WW", "W", "CC", "J", "Q", "RM", "rm", "TZH", "TZM", "TZ", "tz", "OF",
+	"DAY", "Day", "day", "DY", "Dy", "dy", "DDD", "DD", "D", "WW", "W", "CC", "J", "Q", "RM", "rm", "TZH", "TZM", "tzh", "tzm", "TZ", "tz", "OF", "FX",
 }
 
-// nextPattern is the word at the beginning of a format, in any case where that says nothing.
+// nextPattern is the word at the beginning of a format: in capitals, in small letters, or as
+// the list has it.
 func nextPattern(format string) string {
 	for _, p := range timePatterns {
 		if strings.HasPrefix(format, p) {
@@ -98,90 +87,94 @@ func nextPattern(format string) string {
 		}
 	}
 	for _, p := range timePatterns {
-		if len(format) >= len(p) && strings.EqualFold(format[:len(p)], p) && p == strings.ToUpper(p) {
+		if strings.HasPrefix(format, strings.ToLower(p)) && p == strings.ToUpper(p) {
 			return p
 		}
 	}
 	return ""
 }
 
+// fieldStyle is what the prefix of a word says.
+type fieldStyle struct {
+	fills   bool // false: FM
+	isPlain bool // TM: names as the locale has them, not padded
+}
+
+// timePrefix takes FM or TM from the beginning of a format.
+func timePrefix(format string) (fieldStyle, string) {
+	switch {
+	case strings.HasPrefix(format, "FM"), strings.HasPrefix(format, "fm"):
+		return fieldStyle{}, format[2:]
+	case strings.HasPrefix(format, "TM"), strings.HasPrefix(format, "tm"):
+		return fieldStyle{fills: true, isPlain: true}, format[2:]
+	}
+	return fieldStyle{fills: true}, format
+}
+
+// timeSuffix takes TH, th or SP, which does nothing, from the beginning of what follows a word.
+func timeSuffix(format string) (suffix, rest string) {
+	for _, s := range []string{"TH", "th", "SP"} {
+		if strings.HasPrefix(format, s) {
+			return s, format[len(s):]
+		}
+	}
+	return "", format
+}
+
 func formatTime(format string, f broken, zone string, offset int) (value, error) {
 	var out strings.Builder
-	fills := true
 	for format != "" && out.Len() <= resultBytesMax {
-		switch {
-		case strings.HasPrefix(format, "FM"), strings.HasPrefix(format, "fm"):
-			fills, format = false, format[2:]
-			continue
-		case strings.HasPrefix(format, "FX"), strings.HasPrefix(format, "TM"):
-			format = format[2:]
-			continue
-		case format[0] == '"':
-			quoted, rest, _ := strings.Cut(format[1:], `"`)
-			out.WriteString(quoted)
-			format = rest
-			continue
-		case format[0] == '\\' && len(format) > 1:
-			out.WriteByte(format[1])
-			format = format[2:]
-			continue
-		}
-		p := nextPattern(format)
+		style, rest := timePrefix(format)
+		p := nextPattern(rest)
 		if p == "" {
-			out.WriteByte(format[0])
-			format = format[1:]
+			if format = rest; rest != "" {
+				var literal string
+				literal, format = literalOf(rest)
+				out.WriteString(literal)
+			}
 			continue
 		}
-		format = format[len(p):]
-		item, n, err := formatField(p, &f, fills, zone, offset)
+		item, isNumber, err := formatField(p, &f, style, zone, offset)
 		if err != nil {
 			return value{}, err
 		}
-		suffix := ""
-		if len(format) >= 2 && strings.EqualFold(format[:2], "TH") && item != "" && isDigit(item[len(item)-1]) {
-			if suffix = ordinal(n); format[:2] == "TH" {
-				suffix = strings.ToUpper(suffix)
-			}
-			format = format[2:]
+		out.WriteString(item)
+		var suffix string
+		if suffix, format = timeSuffix(rest[len(p):]); isNumber && suffix != "" && suffix != "SP" && item != "" {
+			out.WriteString(ordinalOf(item, suffix))
 		}
-		out.WriteString(item + suffix)
-		fills = true
 	}
 	return bounded([]byte(out.String()))
 }
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
-func ordinal(n int64) string {
-	if n%100 >= 11 && n%100 <= 13 {
-		return "th"
+// ordinalOf is what follows the text of a number: st, nd, rd or th, in capitals as the suffix.
+func ordinalOf(number, suffix string) string {
+	ending := "th"
+	if last := len(number) - 1; last == 0 || number[last-1] != '1' {
+		switch number[last] {
+		case '1':
+			ending = "st"
+		case '2':
+			ending = "nd"
+		case '3':
+			ending = "rd"
+		}
 	}
-	switch n % 10 {
-	case 1:
-		return "st"
-	case 2:
-		return "nd"
-	case 3:
-		return "rd"
+	if suffix == "TH" {
+		return strings.ToUpper(ending)
 	}
-	return "th"
+	return ending
 }
 
-// formatField is the text of one word of a format, and its number if it is one.
-func formatField(p string, f *broken, fills bool, zone string, offset int) (string, int64, error) {
-	padded := func(n int64, width int) (string, int64, error) {
-		if !fills {
-			width = 0
-		}
-		if n < 0 {
-			return fmt.Sprintf("-%0*d", width, -n), n, nil
-		}
-		return fmt.Sprintf("%0*d", width, n), n, nil
-	}
+// formatField is the text of one word of a format, and whether it is a number.
+func formatField(p string, f *broken, style fieldStyle, zone string, offset int) (string, bool, error) {
+	padded := func(n int64, width int) (string, bool, error) { return padNumber(n, width, style.fills), true, nil }
 	if s, ok := fractionField(p, f); ok {
-		return s, 0, nil
+		return s, true, nil
 	}
 	switch p {
+	case "FX":
+		return "", false, nil // for reading
 	case "HH24":
 		return padded(f.hour, 2)
 	case "HH12", "HH":
@@ -194,29 +187,57 @@ func formatField(p string, f *broken, fills bool, zone string, offset int) (stri
 	case "SS":
 		return padded(f.second, 2)
 	case "SSSS", "SSSSS":
-		n := f.hour*3600 + f.minute*60 + f.second
-		return strconv.FormatInt(n, 10), n, nil
+		return strconv.FormatInt(f.hour*3600+f.minute*60+f.second, 10), true, nil
 	case "AM", "PM", "am", "pm", "A.M.", "P.M.", "a.m.", "p.m.":
-		return meridiem(p, f.hour), 0, nil
+		return meridiem(p, f.hour), false, nil
+	}
+	if f.isInterval {
+		return intervalField(p, f, style)
+	}
+	if s, ok := zoneField(p, zone, offset, style.fills); ok {
+		return s, false, nil
+	}
+	return dateField(p, f, style)
+}
+
+// padNumber writes a number with zeros before it, which a sign does not count among.
+func padNumber(n int64, width int, fills bool) string {
+	switch {
+	case !fills:
+		return strconv.FormatInt(n, 10)
+	case n < 0:
+		return fmt.Sprintf("-%0*d", width, -n)
+	}
+	return fmt.Sprintf("%0*d", width, n)
+}
+
+// zoneField is a word about the time zone.
+func zoneField(p, zone string, offset int, fills bool) (string, bool) {
+	switch p {
 	case "TZ":
-		return strings.ToUpper(zone), 0, nil
+		return strings.ToUpper(zone), true
 	case "tz":
-		return strings.ToLower(zone), 0, nil
-	case "TZH":
-		return fmt.Sprintf("%+03d", offset/3600), 0, nil
-	case "TZM":
-		return fmt.Sprintf("%02d", abs(offset)/60%60), 0, nil
+		return strings.ToLower(zone), true
+	case "TZH", "tzh":
+		return zoneHours(offset, true), true
+	case "TZM", "tzm":
+		return fmt.Sprintf("%02d", abs(offset)/60%60), true
 	case "OF":
-		s := fmt.Sprintf("%+03d", offset/3600)
+		s := zoneHours(offset, fills)
 		if offset%3600 != 0 {
 			s += fmt.Sprintf(":%02d", abs(offset)/60%60)
 		}
-		return s, 0, nil
+		return s, true
 	}
-	if f.isInterval {
-		return intervalField(p, f, padded)
+	return "", false
+}
+
+func zoneHours(offset int, fills bool) string {
+	sign := "+"
+	if offset < 0 {
+		sign = "-"
 	}
-	return dateField(p, f, fills, padded)
+	return sign + padNumber(int64(abs(offset)/3600), 2, fills)
 }
 
 func b2i(b bool) int64 {
@@ -233,8 +254,7 @@ func fractionField(p string, f *broken) (string, bool) {
 	if digits == 0 {
 		return "", false
 	}
-	micros := max(f.micros, -f.micros)
-	return fmt.Sprintf("%06d", micros)[:digits], true
+	return fmt.Sprintf("%0*d", digits, f.micros/int64(math.Pow10(6-digits))), true
 }
 
 func meridiem(p string, hour int64) string {
@@ -252,30 +272,108 @@ func meridiem(p string, hour int64) string {
 	return s
 }
 
-func intervalField(p string, f *broken, padded func(int64, int) (string, int64, error)) (string, int64, error) {
+// intervalField is a word about the days, months and years of an interval, taken as those of a date.
+func intervalField(p string, f *broken, style fieldStyle) (string, bool, error) {
+	padded := func(n int64, width int) (string, bool, error) { return padNumber(n, width, style.fills), true, nil }
+	plain := func(n, width int) (string, bool, error) {
+		if !style.fills {
+			width = 0
+		}
+		return fmt.Sprintf("%0*d", width, n), true, nil // where the sign does count
+	}
+	julian := julianDay(f.year, f.month, f.day)
+	allDays := (f.year*12+f.month)*30 + f.day
 	switch p {
+	case "Y,YYY":
+		return fmt.Sprintf("%d,%03d", f.year/1000, f.year%1000), true, nil
 	case "YYYY", "YYY", "YY", "Y":
-		return padded(int64(f.year), len(p))
+		year := f.year
+		if len(p) < 4 {
+			year %= int(math.Pow10(len(p)))
+		}
+		return padded(int64(year), len(p))
+	case "IYYY", "IYY", "IY", "I":
+		year, _ := isoWeekOf(julian)
+		if len(p) < 4 {
+			year %= int(math.Pow10(len(p)))
+		}
+		if f.year < 0 {
+			return padded(int64(year), len(p))
+		}
+		return plain(year, len(p))
 	case "MM":
 		return padded(int64(f.month), 2)
 	case "DD":
-		return padded(int64(f.day), 2)
+		return plain(f.day, 2)
 	case "DDD":
-		return padded(int64((f.year*12+f.month)*30+f.day), 3)
+		return plain(allDays, 3)
+	case "IDDD":
+		return plain(isoDayOfYear(julian), 3)
+	case "J":
+		return strconv.Itoa(julian), true, nil
+	case "Q":
+		if f.month == 0 {
+			return "", true, nil
+		}
+		return plain((f.month-1)/3+1, 0)
+	case "W":
+		return plain((f.day-1)/7+1, 0)
+	case "WW":
+		return plain((allDays-1)/7+1, 2)
+	case "IW":
+		_, week := isoWeekOf(julian)
+		return plain(week, 2)
+	case "CC":
+		return plain(f.year/100, 2)
+	case "RM", "rm":
+		switch {
+		case f.month == 0 && f.year == 0:
+			return "", false, nil
+		case f.month == 0 && f.year < 0:
+			return romanMonth(p, 1, style.fills), false, nil
+		}
+		return romanMonth(p, (f.month+11)%12+1+int(b2i(f.month < 0)), style.fills), false, nil
 	}
-	return "", 0, pgwire.Errorf(pgwire.CodeInvalidDatetimeFormat, "invalid format specification for an interval value")
+	return "", false, pgwire.Errorf(pgwire.CodeInvalidDatetimeFormat, "invalid format specification for an interval value")
 }
 
-func dateField(p string, f *broken, fills bool, padded func(int64, int) (string, int64, error)) (string, int64, error) {
-	year := f.year
-	if year <= 0 {
-		year = 1 - year
+// julianDay is the number of a day, whose parts may be out of their ranges as an interval's are.
+// It is Fliegel and van Flandern's formula.
+func julianDay(year, month, day int) int {
+	if month > 2 {
+		month, year = month+1, year+4800
+	} else {
+		month, year = month+13, year+4799
 	}
+	century := year / 100
+	return year*365 - 32167 + year/4 - century + century/4 + 7834*month/256 + day
+}
+
+// weekdayOf is 0 on Monday.
+func weekdayOf(julian int) int { return ((julian % 7) + 7) % 7 }
+
+// dayOf is the day with a number.
+func dayOf(julian int) time.Time {
+	const julianOf2000 = 2451545
+	return time.Date(2000, 1, 1+julian-julianOf2000, 0, 0, 0, 0, time.UTC)
+}
+
+func isoWeekOf(julian int) (year, week int) { return dayOf(julian).ISOWeek() }
+
+func isoDayOfYear(julian int) int {
+	_, week := isoWeekOf(julian)
+	return (week-1)*7 + weekdayOf(julian) + 1
+}
+
+func dateField(p string, f *broken, style fieldStyle) (string, bool, error) {
+	padded := func(n int64, width int) (string, bool, error) { return padNumber(n, width, style.fills), true, nil }
+	year := yearOfEra(f.year)
 	date := time.Date(f.year, time.Month(f.month), f.day, 0, 0, 0, 0, time.UTC)
 	isoYear, isoWeek := date.ISOWeek()
+	isoYear = yearOfEra(isoYear)
 	switch p {
 	case "Y,YYY":
-		return fmt.Sprintf("%d,%03d", year/1000, year%1000), int64(year), nil
+		return fmt.Sprintf("%d,%03d", year/1000, year%1000), true, nil
 	case "YYYY":
 		return padded(int64(year), 4)
 	case "YYY", "YY", "Y":
@@ -310,11 +408,19 @@ func dateField(p string, f *broken, fills bool, padded func(int64, int) (string,
 		const julianOf2000 = 2451545
 		return padded(f.days+julianOf2000, 0)
 	case "BC", "AD", "bc", "ad", "B.C.", "A.D.", "b.c.", "a.d.":
-		return eraName(p, f.year), 0, nil
+		return eraName(p, f.year), false, nil
 	case "RM", "rm":
-		return romanMonth(p, f.month, fills), 0, nil
+		return romanMonth(p, f.month, style.fills), false, nil
 	}
-	return nameField(p, date, fills), 0, nil
+	return nameField(p, date, style.fills && !style.isPlain), false, nil
+}
+
+// yearOfEra counts back before the year 1.
+func yearOfEra(year int) int {
+	if year <= 0 {
+		return 1 - year
+	}
+	return year
 }
 
 func eraName(p string, year int) string {
@@ -363,3 +469,5 @@ func nameField(p string, date time.Time, fills bool) string {
 	}
 	return name
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

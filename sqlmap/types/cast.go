@@ -230,6 +230,10 @@ func castNumber(v Value, from, to OID) (Value, error) {
 		return OfBytes(strconv.AppendInt(nil, v.Int, 10)), nil
 	case to == Float4 || to == Float8:
 		return castFloat(v, from, to)
+	case from == Numeric && string(v.Bytes) == "NaN":
+		return Value{}, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "cannot convert NaN to %s", to)
+	case from == Numeric && isSpecial(v.Bytes):
+		return Value{}, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "cannot convert infinity to %s", to)
 	case from == Numeric:
 		rounded := NumericRound(v, 0)
 		i, err := strconv.ParseInt(string(rounded.Bytes), 10, 64)
