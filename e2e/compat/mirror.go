@@ -26,7 +26,7 @@ func (p *pair) mirror(ctx context.Context) error {
 	if p.real, err = connect(ctx, p.postgres.Address, owner, database); err != nil {
 		return err
 	}
-	for _, copied := range []func(context.Context) error{p.copyRelations, p.copyFunctions, p.copyComments, p.copyRoles} {
+	for _, copied := range []func(context.Context) error{p.copyRelations, p.copyFunctions, p.copyRoles, p.copyComments} {
 		if err := copied(ctx); err != nil {
 			return err
 		}
@@ -200,8 +200,8 @@ func (p *pair) copyFunctions(ctx context.Context) error {
 	return nil
 }
 
-// copyRoles makes the roles that PostgreSQL does not have of itself, and takes away what
-// pgcache's catalog does not have: the language plpgsql.
+// copyRoles makes the roles that PostgreSQL does not have of itself, with what they may do, and
+// takes away what pgcache's catalog does not have: the language plpgsql.
 func (p *pair) copyRoles(ctx context.Context) error {
 	statements, err := p.table(ctx, `SELECT format('CREATE ROLE %I', rolname) FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> '`+owner+`'
 		UNION ALL SELECT format('ALTER ROLE %I %s %s %s %s %s %s %s', rolname, CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END,
@@ -210,6 +210,10 @@ func (p *pair) copyRoles(ctx context.Context) error {
 			CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END)
 			FROM pg_roles WHERE rolname !~ '^pg_'
 		UNION ALL SELECT format('GRANT %I TO %I', roleid::regrole::text, member::regrole::text) FROM pg_auth_members WHERE member::regrole::text !~ '^pg_'
+		UNION ALL SELECT format('UPDATE pg_class SET relacl = %L WHERE oid = %s', relacl, oid) FROM pg_class WHERE oid >= 16384 AND relacl IS NOT NULL
+		UNION ALL SELECT format('UPDATE pg_proc SET proacl = %L WHERE oid = %L::regprocedure', proacl, oid::regprocedure) FROM pg_proc WHERE oid >= 16384 AND proacl IS NOT NULL
+		UNION ALL SELECT format('UPDATE pg_namespace SET nspacl = %L WHERE oid = %s', nspacl, oid) FROM pg_namespace WHERE nspname = 'public'
+		UNION ALL SELECT format('UPDATE pg_database SET datacl = %L', datacl) FROM pg_database
 		UNION ALL SELECT 'DROP EXTENSION plpgsql' WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'plpgsql')`)
 	if err != nil {
 		return err
@@ -235,6 +239,8 @@ func (p *pair) copyComments(ctx context.Context) error {
 			WHERE classoid = 'pg_class'::regclass AND objsubid = 0 AND objoid >= 16384
 		UNION ALL SELECT format('COMMENT ON ROUTINE %s IS %L', objoid::regprocedure, description) FROM pg_description
 			WHERE classoid = 'pg_proc'::regclass AND objoid >= 16384
+		UNION ALL SELECT format('COMMENT ON ROLE %I IS %L', rolname, description)
+			FROM pg_shdescription JOIN pg_roles r ON r.oid = objoid WHERE classoid = 'pg_authid'::regclass
 		UNION ALL SELECT format('COMMENT ON SCHEMA %s IS %L', objoid::regnamespace, description) FROM pg_description
 			WHERE classoid = 'pg_namespace'::regclass
 		UNION ALL SELECT format('COMMENT ON DATABASE %I IS %L', datname, description)

@@ -28,13 +28,24 @@ func Keywords() []Keyword {
 	return list
 }
 
-// isKeyword reports words that must be in quotes to be a name.
+// isKeyword reports words that must be in quotes to be a name. It searches the sorted lines by
+// halves: names are quoted by the thousand.
 func isKeyword(name string) bool {
-	_, after, found := strings.Cut(keywordLines, "\n"+name+" ")
-	if !found {
-		after, found = strings.CutPrefix(keywordLines, name+" ")
+	low, high := 0, len(keywordLines)
+	for low < high {
+		start := strings.LastIndexByte(keywordLines[:(low+high)/2], '\n') + 1
+		line, _, _ := strings.Cut(keywordLines[start:], "\n")
+		word, after, _ := strings.Cut(line, " ")
+		switch strings.Compare(name, word) {
+		case 0:
+			return after[0] != 'U'
+		case -1:
+			high = start
+		default:
+			low = start + len(line) + 1
+		}
 	}
-	return found && after[0] != 'U'
+	return false
 }
 
 // zones.txt has the names of the time zones of the IANA database, a line each.
