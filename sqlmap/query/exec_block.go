@@ -41,7 +41,7 @@ func (x *execution) program(plan *blockPlan) (*program, error) {
 	if p := x.programs[plan]; p != nil {
 		return p, nil
 	}
-	p := &program{x: x, plan: plan, fixed: len(plan.outer) == 0}
+	p := &program{x: x, plan: plan, fixed: plan.isFixed()}
 	x.programs[plan] = p
 	b := plan.block
 	var err error

@@ -23,7 +23,7 @@ func (n *subqueryNode) compile(x *execution) (opener, error) {
 		if err != nil {
 			return nil, err
 		}
-		if opens++; opens > 1 && len(n.plan.outer) == 0 {
+		if opens++; opens > 1 && n.plan.isFixed() {
 			if kept, err = x.collect(rows); err != nil {
 				return nil, err
 			}

@@ -12,13 +12,14 @@ type memo struct {
 	types   []types.OID
 	byKey   map[string]any
 	key     []byte
+	isRound bool // the results change from one round of a recursive query to the next
 }
 
 // memoEntriesMax bounds how many results of a subquery are kept.
 const memoEntriesMax = 10_000
 
 func (x *execution) newMemo(plan *blockPlan) *memo {
-	m := &memo{x: x, byKey: make(map[string]any)}
+	m := &memo{x: x, byKey: make(map[string]any), isRound: plan.isRound}
 	for _, c := range plan.outer {
 		m.columns = append(m.columns, x.column(c))
 		oid := x.base(c.oid)
@@ -42,8 +43,8 @@ func (m *memo) find(f *frame, make func() (any, int64, error)) (any, error) {
 	}
 	key := string(m.key)
 	v, bytes, err := make()
-	if err != nil {
-		return nil, err
+	if err != nil || m.isRound {
+		return v, err
 	}
 	if len(m.byKey) < memoEntriesMax {
 		m.byKey[key] = v

@@ -133,7 +133,7 @@ func (e *explainer) subplans(b *block, under *Step) {
 			if s, ok := (*p).(*subqueryExpr); ok && depth == 0 {
 				plan := e.plans[s.block]
 				kind := "SubPlan"
-				if len(plan.outer) == 0 {
+				if plan.isFixed() {
 					kind = "InitPlan"
 				}
 				under.Children = append(under.Children, &Step{Kind: kind, Children: []*Step{e.block(plan)}})

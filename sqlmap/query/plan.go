@@ -18,7 +18,12 @@ type blockPlan struct {
 	left, right *blockPlan
 	// outer are the columns of blocks around it that the block reads.
 	outer []*columnExpr
+	// isRound: the block reads the rows that the last round of a recursive query around it added.
+	isRound bool
 }
+
+// isFixed reports that the block has the same rows whenever it runs.
+func (b *blockPlan) isFixed() bool { return len(b.outer) == 0 && !b.isRound }
 
 // node makes the rows of FROM: each row is what the slots of its ranges hold.
 type node interface {
@@ -29,6 +34,11 @@ type node interface {
 // planner plans the blocks of one statement.
 type planner struct {
 	plans map[*block]*blockPlan
+	// open are the blocks being planned, each within the one before.
+	open []*blockPlan
+	// recursing are the recursive queries whose second part is being planned, with how many
+	// blocks were open then.
+	recursing map[*cte]int
 }
 
 // rowsUnknown is how many rows something has of which nothing is known.
@@ -40,6 +50,8 @@ func (p *planner) block(b *block) *blockPlan {
 	}
 	out := &blockPlan{block: b, outer: outerColumns(b)}
 	p.plans[b] = out
+	p.open = append(p.open, out)
+	defer func() { p.open = p.open[:len(p.open)-1] }()
 	for _, c := range b.ctes {
 		p.cte(c)
 	}
@@ -63,10 +75,22 @@ func (p *planner) block(b *block) *blockPlan {
 	return out
 }
 
+// markRound notes that the blocks being planned read a WITH query, if that is one whose rows
+// change from round to round.
+func (p *planner) markRound(c *cte) {
+	if from, ok := p.recursing[c]; ok {
+		for _, b := range p.open[from:] {
+			b.isRound = true
+		}
+	}
+}
+
 func (p *planner) cte(c *cte) {
 	if c.isRecursive {
 		p.block(c.once)
+		p.recursing[c] = len(p.open)
 		p.block(c.recursive)
+		delete(p.recursing, c)
 		return
 	}
 	p.block(c.block)
@@ -376,6 +400,7 @@ func (p *planner) rangeNode(b *block, rng int, conditions []expr) node {
 	case rangeValues:
 		return filtered(&valuesNode{rng: rng, item: r}, conditions)
 	case rangeCTE:
+		p.markRound(r.cte)
 		return filtered(&cteNode{rng: rng, item: r}, conditions)
 	}
 	return filtered(&onceNode{}, conditions)

@@ -217,7 +217,7 @@ func isFixed(n node) bool {
 	case *scanNode:
 		return free(n.conditions...) && !slices.ContainsFunc(n.filters, func(f scanFilter) bool { return f.outer })
 	case *subqueryNode:
-		return len(n.plan.outer) == 0
+		return n.plan.isFixed()
 	case *valuesNode:
 		for _, row := range n.item.rows {
 			if !free(row...) {

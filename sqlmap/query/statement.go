@@ -78,7 +78,7 @@ func Prepare(o Options, s *pg_query.SelectStmt) (*Statement, error) {
 	for _, c := range b.columns() {
 		out.Columns = append(out.Columns, a.describe(c))
 	}
-	p := &planner{plans: make(map[*block]*blockPlan)}
+	p := &planner{plans: make(map[*block]*blockPlan), recursing: make(map[*cte]int)}
 	out.root = p.block(b)
 	out.plans = p.plans
 	return out, nil
