@@ -126,8 +126,12 @@ func (c *Cache) commitBlock(ctx context.Context, b *Block, l *Load) error {
 	for i := range b.Updates {
 		p.members[i].update = &b.Updates[i]
 	}
+	watch := c.startWatch()
 	for {
 		err := p.try()
+		if err == nil {
+			c.stopWatch(watch, OpCommit)
+		}
 		if err != errChanged {
 			return err
 		}

@@ -466,7 +466,7 @@ func (c *Cache) tierRemoved(namespace NamespaceID, key []byte, seq Sequence) {
 	hash := c.hash(namespace, key)
 	s := c.shardOf(hash)
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.leave()
 	s.changes[stripeOf(hash)]++ // who read the record before must not promote it now
 	number, e := s.find(hash, namespace, key)
 	if number == 0 || e.header().tombstone {
@@ -477,6 +477,8 @@ func (c *Cache) tierRemoved(namespace NamespaceID, key []byte, seq Sequence) {
 	case header.seq != seq:
 	case s.slot(number).flags&slotDirty != 0:
 		s.slot(number).flags |= slotLost
+	case e.stateAt(c.clock.ms()) == Dead:
+		s.remove(number) // the tier has counted it
 	default:
 		header.storedLen.Store(notStored)
 		s.setAlone(number, e, true)

@@ -17,6 +17,7 @@ const (
 	OpMiss                        // Get that found nothing
 	OpPut                         // Put, Update
 	OpDelete                      // Invalidate
+	OpCommit                      // a block, or a part of a load: all its puts and deletes
 	OpInvalidate                  // by tag, dependency or prefix
 	OpFlush                       // of a namespace
 	OpTierRead                    // one look-up in the tier
@@ -37,6 +38,8 @@ func (o Operation) Name() (operation, tier string) {
 		return "put", ""
 	case OpDelete:
 		return "delete", ""
+	case OpCommit:
+		return "commit", ""
 	case OpInvalidate:
 		return "invalidate", ""
 	case OpFlush:

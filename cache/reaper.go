@@ -57,7 +57,7 @@ func (r *reaper) run(ctx context.Context, c *Cache) {
 
 // expire looks at up to looks slots whose time may have come, removes the dead ones and
 // returns how many looks are left; none means that there may be more to do. It reports
-// each slot it looks at.
+// each slot it looks at: as an entry only if the tier does not hold it too and reports it.
 func (s *shard) expire(looks int, report func(NamespaceID, SweepCount)) int {
 	s.mu.Lock()
 	defer s.leave()
@@ -66,12 +66,13 @@ func (s *shard) expire(looks int, report func(NamespaceID, SweepCount)) int {
 	left := s.wheel.Advance(nowMs, looks, func(number uint32) int64 {
 		e := s.entryOf(number)
 		namespace := e.header().namespace
+		entries := int64(s.slot(number).flags & slotAlone / slotAlone)
 		if e.stateAt(nowMs) != Dead && c.generation(namespace) != nil {
-			report(namespace, SweepCount{Scanned: 1})
+			report(namespace, SweepCount{Scanned: entries})
 			s.tellAccess(number) // if there is no room, then the next time
 			return s.lookMs(e)
 		}
-		report(namespace, SweepCount{Scanned: 1, Removed: 1, Bytes: c.slotBytes(e)})
+		report(namespace, SweepCount{Scanned: entries, Removed: entries, Bytes: c.slotBytes(e)})
 		c.countDead(e, s.slot(number).flags)
 		s.remove(number)
 		return 0

@@ -179,6 +179,10 @@ func TestLatenciesOfEveryOperation(t *testing.T) {
 	}
 	must(c.Invalidate(background, K("n", "1")))
 	must(c.InvalidatePrefix(background, []byte("n"), []byte("2")))
+	block := &Block{Updates: []KeyUpdate{writeOf("n", "3", "w"), writeOf("n", "4", "w")}}
+	if err := c.Commit(background, block); err != nil {
+		t.Fatal(err)
+	}
 	mustFlush(c)
 	counts := map[Operation]int64{}
 	for _, l := range c.Latencies() {
@@ -192,7 +196,7 @@ func TestLatenciesOfEveryOperation(t *testing.T) {
 			t.Errorf("operation %d (%s) was measured %d times", o, name, counts[o])
 		}
 	}
-	if counts[OpPut] != 200 || counts[OpDelete] != 1 || counts[OpFlush] != 1 {
+	if counts[OpPut] != 200 || counts[OpDelete] != 1 || counts[OpCommit] != 1 || counts[OpFlush] != 1 {
 		t.Errorf("%v", counts)
 	}
 }

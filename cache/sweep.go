@@ -14,7 +14,8 @@ type SweepReport struct {
 }
 
 // SweepExpired removes dead entries now, within limits, instead of when the background
-// work comes to them: from L1, then from the tier. An entry that both hold counts in each.
+// work comes to them: from L1, then from the tier. An entry that both hold counts once: as
+// the tier's, but for the memory it frees.
 // Errors: ErrTierIO, ErrClosed, ctx.Err(); what was done until then is reported.
 func (c *Cache) SweepExpired(ctx context.Context, limits SweepLimits) (SweepReport, error) {
 	switch {
