@@ -200,6 +200,9 @@ func (s *Store) commitGroup(members []*request) {
 	kept := members[:0]
 	for _, r := range members {
 		if err := r.emit(g); err != nil {
+			// Some of its ops may be in the batch, each of them whole, and are committed with what
+			// others have in it. A Write allows that: the ops are its caller's to repeat, and those
+			// that were done are superseded then. Who needs all or nothing fails the batch.
 			answer([]*request{r}, err)
 			continue
 		}

@@ -384,3 +384,34 @@ func TestLogOnFullDisk(t *testing.T) {
 	// A background flush that met the full disk too tries again a moment later.
 	awaitTrue(t, "the store recovers", func() bool { return !s.Stats().Degraded })
 }
+
+// A write whose caller gives up half way may be done in part: what is done is whole, and a
+// second try makes up for the rest.
+func TestWriteDoneInPart(t *testing.T) {
+	s := withNamespace(t, open(t, testConfig(vfs.NewMem())))
+	ops := []cache.TierOp{
+		putOp(testNS, "done", 10, []byte("v"), attrs(tags("t"))),
+		putOp(testNS, "given up", 11, incompressible(2000, 1), attrs(tags("t"))),
+		putOp(testNS, "behind it", 12, []byte("w"), attrs(tags("t"))),
+	}
+	w, err := s.newWrite(context.Background(), ops, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.request.emit = w.emit
+	w.request.abandon()
+	if err := s.submit(context.Background(), &w.request); !errors.Is(err, ErrWriteTimeout) {
+		t.Fatal(err)
+	}
+	w.release()
+	if get(t, s, "done") != "v" || get(t, s, "given up") != "-" || get(t, s, "behind it") != "-" {
+		t.Error("not what was done")
+	}
+	validate(t, s)
+	if err := s.Write(context.Background(), ops, true); err != nil || !ops[0].Superseded || ops[1].Superseded || ops[2].Superseded {
+		t.Errorf("the second try: %v", err)
+	}
+	if get(t, s, "given up") == "-" || get(t, s, "behind it") != "w" {
+		t.Error("the second try did not make up for the first")
+	}
+}

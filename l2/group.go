@@ -30,6 +30,8 @@ type group struct {
 	lastSeq       cache.Sequence
 	bytes         int64 // change of the bytes in use, by changes
 	changes       []change
+	sums          map[cache.NamespaceID]int64 // of the first summed changes, see pendingBytes
+	summed        int
 	effects       []func()
 	removed       []removal
 	adopted       []storedFile // of the records that the batch stores
@@ -67,11 +69,12 @@ func (s *Store) newGroup(ops int) *group {
 	g := &s.scratch
 	clear(g.removed)
 	clear(g.effects)
+	clear(g.sums)
 	*g = group{
 		s: s, batch: s.db.NewBatch(), firstDeadline: noDeadline, several: ops > 1,
 		pending: g.pending, arena: g.arena[:0], key: g.key[:0],
 		adopted: g.adopted[:0], retired: g.retired[:0],
-		changes: g.changes[:0], effects: g.effects[:0], removed: g.removed[:0],
+		sums: g.sums, changes: g.changes[:0], effects: g.effects[:0], removed: g.removed[:0],
 		touched: g.touched[:0], raised: g.raised[:0],
 	}
 	clear(g.pending)

@@ -16,18 +16,20 @@ import (
 // records of namespaces within their quota, until nothing else is left.
 
 // quotaSlackShare is the part of a quota by which it may be exceeded for a moment, so that
-// writes do not wait for eviction.
+// writes do not wait for eviction. docs/namespaces.md tells of it.
 const quotaSlackShare = 16
 
-// pendingBytes is what the group changes of a generation's bytes.
+// pendingBytes is what the group changes of a generation's bytes. Nobody asks, and nothing
+// is summed up, as long as there are no quotas.
 func (g *group) pendingBytes(ns cache.NamespaceID) int64 {
-	bytes := int64(0)
-	for _, c := range g.changes {
-		if c.ns == ns {
-			bytes += c.bytes
-		}
+	if g.sums == nil {
+		g.sums = make(map[cache.NamespaceID]int64)
 	}
-	return bytes
+	for _, c := range g.changes[g.summed:] {
+		g.sums[c.ns] += c.bytes
+	}
+	g.summed = len(g.changes)
+	return g.sums[ns]
 }
 
 // exceedsQuota reports that a record of size bytes, in place of one of held, is too much

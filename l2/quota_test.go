@@ -100,3 +100,42 @@ func TestQuotasThatPromiseTooMuchDoNotStopWrites(t *testing.T) {
 		t.Errorf("%d writes rejected", rejected)
 	}
 }
+
+// What a batch adds to a generation is summed up once, however many of its records ask.
+func TestPendingBytes(t *testing.T) {
+	s := withNamespace(t, open(t, testConfig(vfs.NewMem())))
+	g := s.newGroup(1)
+	want := map[cache.NamespaceID]int64{}
+	for i := range int64(1000) {
+		ns := cache.NamespaceID(i % 7)
+		want[ns] += i
+		g.change(ns, 1, i)
+		if i%3 == 0 && g.pendingBytes(ns) != want[ns] {
+			t.Fatalf("after %d changes generation %d: %d bytes, want %d", i+1, ns, g.pendingBytes(ns), want[ns])
+		}
+	}
+	if g.summed < 998 || s.newGroup(1).pendingBytes(1) != 0 {
+		t.Error("sums of one batch count in the next")
+	}
+}
+
+func BenchmarkBatchWithQuota(b *testing.B) {
+	s := mustOpen(b, testConfig(vfs.NewMem()))
+	defer s.Close()
+	ctx := context.Background()
+	row := cache.NamespaceRow{Name: "n", ID: 1, Limits: cache.NamespaceLimits{L2BytesMax: 1 << 40}}
+	if err := s.PutNamespace(ctx, row, 0); err != nil {
+		b.Fatal(err)
+	}
+	ops := make([]cache.TierOp, 1000)
+	seq := cache.Sequence(10)
+	for b.Loop() {
+		for i := range ops {
+			seq++
+			ops[i] = putOp(1, keyOf(i), seq, []byte("v"), attrs())
+		}
+		if err := s.Write(ctx, ops, false); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
