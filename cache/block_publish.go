@@ -337,7 +337,7 @@ func (p *blockCommit) finish() error {
 		if err == nil {
 			c.fences.lower(f)
 		} else {
-			c.fences.abandon(f)
+			c.abandonFence(f)
 			if first == nil {
 				first = c.tierError("invalidate", err)
 			}

@@ -18,6 +18,7 @@ type fence struct {
 	labels []Label     // or:
 	ns     NamespaceID
 	prefix []byte // not nil: keys of ns with this prefix
+	all    bool   // or: everything
 
 	load      *Load // not nil: of the keys with the prefix, what the load has staged
 	number    int   // in its block
@@ -27,7 +28,7 @@ type fence struct {
 
 // sameAs reports that both cover the same keys and labels.
 func (f *fence) sameAs(x *fence) bool {
-	return f.ns == x.ns && (f.prefix == nil) == (x.prefix == nil) && bytes.Equal(f.prefix, x.prefix) && slices.Equal(f.labels, x.labels)
+	return f.all == x.all && f.ns == x.ns && (f.prefix == nil) == (x.prefix == nil) && bytes.Equal(f.prefix, x.prefix) && slices.Equal(f.labels, x.labels)
 }
 
 func (f *fence) sequence() Sequence { return Sequence(f.seq.Load()) }
@@ -35,6 +36,9 @@ func (f *fence) sequence() Sequence { return Sequence(f.seq.Load()) }
 func (f *fence) covers(r *Record) bool {
 	if r.Seq >= f.sequence() || f.load != nil && !f.load.stages(r.Seq) {
 		return false
+	}
+	if f.all {
+		return true
 	}
 	if f.prefix != nil {
 		return r.Namespace == f.ns && bytes.HasPrefix(r.Key, f.prefix)
@@ -179,11 +183,50 @@ func stagedBy(loads []*Load, seq Sequence) bool {
 	return slices.ContainsFunc(loads, func(l *Load) bool { return l.stages(seq) })
 }
 
-// abandon leaves a fence up until its invalidation has been made up for.
-func (f *fences) abandon(x *fence) {
+// abandonedFencesMax bounds the fences of invalidations that failed, each of which a read
+// of the tier looks at. Of more, those of the namespace that has the most become one that
+// covers all of the namespace, or those of all namespaces one that covers everything: what
+// was written before is a miss until they have been made up for.
+const abandonedFencesMax = 256
+
+// abandon leaves a fence up until its invalidation has been made up for. If that is one too
+// many, it returns the fence that has taken the place of several.
+func (f *fences) abandon(x *fence) (merged *fence) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	x.abandoned = true
+	abandoned, most := 0, []*fence(nil)
+	byGeneration := map[*generation][]*fence{}
+	for other := range f.active {
+		if !other.abandoned || other.load != nil {
+			continue
+		}
+		abandoned++
+		list := append(byGeneration[other.gen], other)
+		if byGeneration[other.gen] = list; len(list) > len(most) {
+			most = list
+		}
+	}
+	if abandoned <= abandonedFencesMax {
+		return nil
+	}
+	merged = &fence{gen: most[0].gen, abandoned: true}
+	if merged.gen != nil && len(most) > 1 {
+		merged.ns, merged.prefix = merged.gen.id, []byte{}
+	} else { // too many of all namespaces, or one each of too many
+		merged.gen, merged.all, most = nil, true, most[:0]
+		for _, list := range byGeneration {
+			most = append(most, list...)
+		}
+	}
+	for _, other := range most {
+		merged.seq.Store(max(merged.seq.Load(), other.seq.Load()))
+		merged.masks = merged.masks || other.masks
+		delete(f.active, other)
+	}
+	f.active[merged] = struct{}{}
+	f.countLocked()
+	return merged
 }
 
 // anyAbandoned is one abandoned fence, nil if there is none.

@@ -93,7 +93,7 @@ func (c *Cache) runInvalidation(ctx context.Context, gen *generation, f *fence) 
 		if err == nil {
 			c.fences.lower(f)
 		} else {
-			c.fences.abandon(f) // it stays up: what it covers stays invisible
+			c.abandonFence(f) // it stays up: what it covers stays invisible
 		}
 		c.emitFence(gen, f)
 		done <- err
@@ -435,14 +435,45 @@ func (in *invalidation) commit(ctx context.Context, sync bool) error {
 // makeUp tries again what invalidations failed to remove, until one fails.
 func (c *Cache) makeUp(ctx context.Context) {
 	for f := c.fences.anyAbandoned(); f != nil; f = c.fences.anyAbandoned() {
-		in := &invalidation{cache: c, gen: f.gen, fence: f, seen: map[uint64]struct{}{}}
-		if f.gen == nil || !f.gen.ended.Load() {
-			if err := in.run(ctx); err != nil {
-				return
-			}
+		if err := c.makeUpFor(ctx, f); err != nil {
+			return
 		}
 		c.fences.lower(f)
 	}
+}
+
+// makeUpFor removes what an abandoned fence covers.
+func (c *Cache) makeUpFor(ctx context.Context, f *fence) error {
+	if !f.all {
+		if f.gen != nil && f.gen.ended.Load() {
+			return nil
+		}
+		in := &invalidation{cache: c, gen: f.gen, fence: f, seen: map[uint64]struct{}{}}
+		return in.run(ctx)
+	}
+	for _, ns := range c.namespaces.all() {
+		part := &fence{gen: ns.current.Load(), prefix: []byte{}}
+		part.ns = part.gen.id
+		part.seq.Store(f.seq.Load())
+		if err := c.makeUpFor(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abandonFence leaves the fence of a failed invalidation up.
+func (c *Cache) abandonFence(f *fence) {
+	merged := c.fences.abandon(f)
+	if merged == nil {
+		return
+	}
+	namespace := "all"
+	if merged.gen != nil {
+		namespace = merged.gen.owner.name
+	}
+	c.logger.Warn("too many invalidations wait for the durable tier: what was written before is a miss until it works again",
+		"namespace", namespace, "invalidations_max", abandonedFencesMax)
 }
 
 // resume finishes the removals of invalidations that a crash or error cut short.
