@@ -9,7 +9,7 @@ import (
 const housekeepingPeriod = time.Second
 
 // housekeeper does the periodic work that concerns no entries: leases that nobody asks
-// for any more, statistics. (The reaper does what concerns entries.)
+// for any more, empty namespaces, statistics. (The reaper does what concerns entries.)
 type housekeeper struct {
 	kicked chan struct{} // buffered 1: do it now
 }
@@ -33,6 +33,7 @@ func (h *housekeeper) run(ctx context.Context, c *Cache) {
 		}
 		c.tidyLeases()
 		c.fadeHotKeys()
+		c.dropEmptyNamespaces(ctx)
 		c.sampleHistory(ctx)
 	}
 }

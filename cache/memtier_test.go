@@ -276,7 +276,12 @@ func (t *memTier) putWatermarks(w []Watermark) {
 func (t *memTier) DropNamespace(_ context.Context, name string, id NamespaceID) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.apply(true, func(s *memState) { delete(s.namespaces, name); s.dropGeneration(id) })
+	t.apply(true, func(s *memState) {
+		if s.namespaces[name].ID == id {
+			delete(s.namespaces, name)
+		}
+		s.dropGeneration(id)
+	})
 	return nil
 }
 

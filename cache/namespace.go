@@ -18,6 +18,8 @@ type namespace struct {
 	limits   atomic.Pointer[NamespaceLimits]
 	counters namespaceCounters
 
+	emptySinceMs int64 // 0: it was not at the last look; guarded by namespaces.looking
+
 	flushing sync.Mutex // serialises flushes and changes of limits; held across their durable write
 }
 
@@ -58,6 +60,9 @@ type namespaces struct {
 
 	unsaved atomic.Int64 // generations with replaces set
 	quotas  atomic.Int64 // sum of the quotas of L1
+
+	looking  sync.Mutex // for empty ones
+	lookedMs int64      // when that was last done
 
 	mu       sync.Mutex
 	creating map[string]chan struct{} // names being made durable
@@ -211,36 +216,85 @@ func (c *Cache) createNamespace(ctx context.Context, row NamespaceRow, isFull bo
 	return false, nil
 }
 
-// dropEmptyNamespace forgets one namespace that holds no entries, so that namespaces used
-// once do not fill the cap for ever.
+// A namespace that has held nothing for emptyNamespaceFor is forgotten, unless somebody has
+// configured it: else names that were used once would be listed for ever. The first look
+// that finds it empty begins the time; looks are emptyNamespacesEvery apart. When
+// Config.NamespacesMax is reached, nobody waits for that.
+const (
+	emptyNamespaceFor    = 10 * time.Minute
+	emptyNamespacesEvery = 10 * time.Second
+)
+
+// dropEmptyNamespaces forgets the namespaces whose time has come.
+func (c *Cache) dropEmptyNamespaces(ctx context.Context) {
+	c.namespaces.looking.Lock()
+	defer c.namespaces.looking.Unlock()
+	nowMs := c.clock.ms()
+	if nowMs-c.namespaces.lookedMs < emptyNamespacesEvery.Milliseconds() {
+		return
+	}
+	c.namespaces.lookedMs = nowMs
+	if c.config.Tier != nil && c.config.Tier.Stats().Degraded {
+		return // it would not take note
+	}
+	for _, ns := range c.namespaces.all() {
+		switch {
+		case !c.isDroppable(ns, ns.current.Load()):
+			ns.emptySinceMs = 0
+		case ns.emptySinceMs == 0:
+			ns.emptySinceMs = nowMs
+		case nowMs-ns.emptySinceMs >= emptyNamespaceFor.Milliseconds() && ctx.Err() == nil:
+			c.dropIfEmpty(ctx, ns)
+		}
+	}
+}
+
+// dropEmptyNamespace forgets one namespace that holds no entries, to make room for another.
 func (c *Cache) dropEmptyNamespace(ctx context.Context) bool {
 	for _, ns := range c.namespaces.all() {
-		gen := ns.current.Load()
-		if *ns.limits.Load() != (NamespaceLimits{}) || !c.isEmpty(gen) || !gen.ended.CompareAndSwap(false, true) {
-			continue // what is configured stays
+		if c.dropIfEmpty(ctx, ns) {
+			return true
 		}
-		// Ended: a writer that checks now starts again. One that checked before may still
-		// be inside its shard's lock: pass through all locks, then look again.
-		for _, s := range c.shards {
-			s.mu.Lock()
-			s.mu.Unlock() //nolint:staticcheck // a barrier
-		}
-		if !c.isEmpty(gen) {
-			gen.ended.Store(false)
-			continue
-		}
-		c.namespaces.mu.Lock()
-		c.namespaces.put(func(m map[string]*namespace) { delete(m, ns.name) })
-		c.namespaces.mu.Unlock()
-		c.namespaces.byID.Delete(gen.id)
-		if c.config.Tier != nil {
-			if err := c.config.Tier.DropNamespace(ctx, ns.name, gen.id); err != nil {
-				c.logger.Error("cannot drop empty namespace", "namespace", ns.name, "error", err)
-			}
-		}
-		return true
 	}
 	return false
+}
+
+// isDroppable: what is configured stays.
+func (c *Cache) isDroppable(ns *namespace, gen *generation) bool {
+	return *ns.limits.Load() == (NamespaceLimits{}) && c.isEmpty(gen)
+}
+
+// dropIfEmpty forgets a namespace that holds no entries. Its counters are part of the
+// cache's own.
+func (c *Cache) dropIfEmpty(ctx context.Context, ns *namespace) bool {
+	if !ns.flushing.TryLock() {
+		return false // it is being flushed or configured
+	}
+	defer ns.flushing.Unlock()
+	gen := ns.current.Load()
+	if !c.isDroppable(ns, gen) || !gen.ended.CompareAndSwap(false, true) {
+		return false
+	}
+	// Ended: a writer that checks now starts again. One that checked before may still
+	// be inside its shard's lock: pass through all locks, then look again.
+	for _, s := range c.shards {
+		s.mu.Lock()
+		s.mu.Unlock() //nolint:staticcheck // a barrier
+	}
+	if !c.isEmpty(gen) {
+		gen.ended.Store(false)
+		return false
+	}
+	c.namespaces.mu.Lock()
+	c.namespaces.put(func(m map[string]*namespace) { delete(m, ns.name) })
+	c.namespaces.mu.Unlock()
+	c.namespaces.byID.Delete(gen.id)
+	if c.config.Tier != nil {
+		if err := c.config.Tier.DropNamespace(ctx, ns.name, gen.id); err != nil && ctx.Err() == nil {
+			c.logger.Error("cannot drop empty namespace", "namespace", ns.name, "error", err)
+		}
+	}
+	return true
 }
 
 // entriesOf counts the keys a generation holds in either tier, dead unswept ones included.
