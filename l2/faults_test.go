@@ -355,18 +355,13 @@ func writeErrorCase(t *testing.T, n int32, cause error, once bool) bool {
 // A log that meets a full disk waits for room. Reads go on, new writes fail at once, and
 // those that wait are done in the end.
 func TestLogOnFullDisk(t *testing.T) {
-	var full atomic.Bool
-	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if full.Load() && isWriteOf(isLog)(op) {
-			return syscall.ENOSPC
-		}
-		return nil
-	})))
+	full := &switchable{err: syscall.ENOSPC, match: isWriteOf(isLog)}
+	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), full))
 	cfg.MemTableBytes = memTableBytesFloor
 	cfg.TickInterval = time.Millisecond
 	s := withNamespace(t, open(t, cfg))
 	put(t, s, "k", 10, "v")
-	full.Store(true)
+	full.on.Store(true)
 	ops := []cache.TierOp{putOp(testNS, "waits", 11, incompressible(200_000, 1), attrs())}
 	done := make(chan error, 1)
 	go func() { done <- s.Write(context.Background(), ops, true) }()
@@ -374,7 +369,7 @@ func TestLogOnFullDisk(t *testing.T) {
 	if get(t, s, "k") != "v" || !s.Stats().Degraded {
 		t.Error("reads do not go on, or the store does not say that it is degraded")
 	}
-	full.Store(false)
+	full.on.Store(false)
 	if err := <-done; err != nil {
 		t.Errorf("the write that waited: %v", err)
 	}

@@ -298,45 +298,6 @@ func TestMarkHidesTheWriteItself(t *testing.T) {
 	}
 }
 
-// What is acknowledged as durable leaves nothing on disk that only a mark in memory hides.
-func TestDurableOperationsSettleMarks(t *testing.T) {
-	ctx := context.Background()
-	label := cache.Label{Namespace: testNS, Text: "t"}
-	for name, operation := range map[string]func(*Store) error{
-		"sync":            func(s *Store) error { return s.Sync(ctx) },
-		"delete":          func(s *Store) error { return s.Write(ctx, []cache.TierOp{deleteOp(testNS, "other", 20)}, true) },
-		"nothing":         func(s *Store) error { return s.Write(ctx, nil, true) },
-		"commit":          func(s *Store) error { return s.Commit(ctx, &cache.TierCommit{}, true) },
-		"drop watermarks": func(s *Store) error { return s.DropWatermarks(ctx, []cache.Watermark{{Label: label, Seq: 15}}) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			fs := vfs.NewCrashableMem()
-			cfg := testConfig(fs)
-			s := withNamespace(t, mustOpen(t, cfg))
-			put(t, s, "k", 10, "old", tags("t"))
-			if err := s.Sync(ctx); err != nil {
-				t.Fatal(err)
-			}
-			s.marks.add([]cache.TierOp{putOp(testNS, "k", 11, nil, attrs())})
-			if err := operation(s); err != nil {
-				t.Fatal(err)
-			}
-			if name == "drop watermarks" { // it need not be durable itself
-				if err := s.Sync(ctx); err != nil {
-					t.Fatal(err)
-				}
-			}
-			crashed := fs.CrashClone(vfs.CrashCloneCfg{})
-			closeValid(t, s)
-			cfg.FS = crashed
-			s = open(t, cfg)
-			if got := get(t, s, "k"); got != "-" {
-				t.Errorf("after a crash: %q", got)
-			}
-		})
-	}
-}
-
 // Payload files that cannot be written: their puts are rejected, the older record is gone,
 // small records go on, and after a while large ones do.
 func TestPayloadFilesFail(t *testing.T) {
