@@ -13,19 +13,24 @@ type entryHeader struct {
 	namespace NamespaceID  // fixed
 	access    atomic.Int64 // the last one: Unix ms, and as the lowest bit accessNews
 	valueLen  uint32       // fixed
-	attrsLen  uint32       // fixed
 	slot      uint32       // the slot that owns the chunk, 0: none; guarded by shard.mu
 	storedLen atomic.Int32 // payload bytes in the tier; notStored; changed under shard.mu
-	keyLen    uint16       // fixed
+	lengths   uint16       // fixed: the key's, and from bit keyLenBits on the chunk's padding
 	tombstone bool         // fixed
 }
+
+// What is not key, value or padding is attributes: their length follows.
+const keyLenBits = 13
+
+func (h *entryHeader) keyLen() int  { return int(h.lengths & (1<<keyLenBits - 1)) }
+func (h *entryHeader) padding() int { return int(h.lengths >> keyLenBits) }
 
 // notStored as entryHeader.storedLen: the tier does not hold this write.
 const notStored = -1
 
 const entryHeaderBytes = int(unsafe.Offsetof(entryHeader{}.tombstone) + unsafe.Sizeof(entryHeader{}.tombstone))
 
-// entry is the view of a chunk's data.
+// entry is the view of a chunk's data, all of it: entryBytes and up to 7 more.
 type entry []byte
 
 func (e entry) header() *entryHeader { return (*entryHeader)(unsafe.Pointer(unsafe.SliceData(e))) }
@@ -36,29 +41,27 @@ func entryBytes(keyLen, attrsLen, valueLen int) int {
 
 func (e entry) key() []byte {
 	h := e.header()
-	return e[entryHeaderBytes : entryHeaderBytes+int(h.keyLen)]
+	return e[entryHeaderBytes : entryHeaderBytes+h.keyLen()]
 }
 
 func (e entry) attrs() Attrs {
 	h := e.header()
-	start := entryHeaderBytes + int(h.keyLen)
-	end := start + int(h.attrsLen)
+	start := entryHeaderBytes + h.keyLen()
+	end := len(e) - h.padding() - int(h.valueLen)
 	return Attrs(e[start:end:end])
 }
 
 func (e entry) value() []byte {
 	h := e.header()
-	start := entryHeaderBytes + int(h.keyLen) + int(h.attrsLen)
-	end := start + int(h.valueLen)
-	return e[start:end:end]
+	end := len(e) - h.padding()
+	return e[end-int(h.valueLen) : end : end]
 }
 
 // fill writes an unpublished entry; seq and slot are set at publication.
 func (e entry) fill(namespace NamespaceID, key []byte, attrs Attrs, value []byte) {
 	h := e.header()
 	h.namespace = namespace
-	h.keyLen = uint16(len(key))
-	h.attrsLen = uint32(len(attrs))
+	h.lengths = uint16(len(key)) | uint16(len(e)-entryBytes(len(key), len(attrs), len(value)))<<keyLenBits
 	h.valueLen = uint32(len(value))
 	h.tombstone = false
 	h.slot = 0

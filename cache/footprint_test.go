@@ -11,7 +11,7 @@ import (
 
 // entryOverheadBytesMax is what an entry may cost in memory beyond key and value, all of
 // it counted: chunk, header, attributes, slot, index, eviction, rounding.
-const entryOverheadBytesMax = 106
+const entryOverheadBytesMax = 102
 
 // footprint fills a cache with n entries and returns the bytes an entry takes: as the cache
 // accounts for them, and as memory outside and inside the Go heap that came into use.
