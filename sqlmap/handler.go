@@ -37,7 +37,11 @@ type Config struct {
 type QueryLimits = query.Limits
 
 // SettingRow is one row of cache_settings.
-type SettingRow struct{ Name, Value, Unit, Source, Description string }
+type SettingRow struct {
+	Name, Value, Unit, Source, Description string
+	// IsPrivate: it tells of the machine, like the name of a file, and is for administrators.
+	IsPrivate bool
+}
 
 // Limits bound what clients can make the handler keep. Zero fields take the default.
 type Limits struct {
@@ -143,6 +147,7 @@ func (h *Handler) NewSession(_ context.Context, info *pgwire.ConnInfo) (pgwire.S
 	}
 	s := &session{handler: h, info: info, grants: newGrants(info), status: pgwire.TxIdle}
 	s.settings.start(h.variables, h.standard, info)
+	s.settings.server = h.config.Settings
 	for _, setting := range info.Settings {
 		err := s.settings.set(setting.Name, setting.Value, false)
 		var e *pgwire.Error

@@ -76,15 +76,35 @@ func cursorRows(env *schema.Env) ([]catalog.Row, error) {
 // ownSettingPrefix is before the server's own settings among the run-time parameters.
 const ownSettingPrefix = "pgcache."
 
-// ownSetting is the value of a setting of the server.
-func (h *Handler) ownSetting(name string) (string, bool) {
+// serverSettings are those of the server that the user may see, as PostgreSQL hides those of
+// superusers: not the names of files, nor that of the configuration file that set them.
+func (s *session) serverSettings() []SettingRow {
+	all := s.handler.config.Settings
+	if s.grants.isAdmin() {
+		return all
+	}
+	var visible []SettingRow
+	for _, setting := range all {
+		if setting.IsPrivate {
+			continue
+		}
+		if strings.HasPrefix(setting.Source, "file ") {
+			setting.Source = "file"
+		}
+		visible = append(visible, setting)
+	}
+	return visible
+}
+
+// serverSetting is the value of a setting of the server.
+func (s *session) serverSetting(name string) (string, bool) {
 	name, ok := strings.CutPrefix(name, ownSettingPrefix)
 	if !ok {
 		return "", false
 	}
-	for _, s := range h.config.Settings {
-		if s.Name == name {
-			return s.Value, true
+	for _, setting := range s.serverSettings() {
+		if setting.Name == name {
+			return setting.Value, true
 		}
 	}
 	return "", false

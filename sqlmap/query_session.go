@@ -29,7 +29,7 @@ func (q *querySession) Setting(name string) (string, bool) {
 	if value, ok := q.session.settings.get(name); ok {
 		return value, true
 	}
-	return q.session.handler.ownSetting(name)
+	return q.session.serverSetting(name)
 }
 
 var _ schema.Session = (*querySession)(nil)

@@ -50,7 +50,7 @@ func findRelation(name string) *relation {
 	case "cache_settings":
 		return &relation{columnsOf(settingFields(SettingRow{})), func(s *session) []query.Values {
 			var rows []query.Values
-			for _, row := range s.handler.config.Settings {
+			for _, row := range s.serverSettings() {
 				rows = append(rows, valuesOf(settingFields(row)))
 			}
 			return rows

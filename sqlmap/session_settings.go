@@ -22,6 +22,7 @@ const (
 // sessionSettings are the values of one session's run-time parameters.
 type sessionSettings struct {
 	variables []variable
+	server    []SettingRow      // of the server, for hints
 	standard  standardSettings  // those that are no variables and have no effect
 	values    []string          // by position in variables; changed by put only
 	initial   []string          // what RESET goes back to; may be the same memory as values
@@ -116,6 +117,11 @@ func (s *sessionSettings) standardValue(known *catalog.Setting) string {
 	return known.Value
 }
 
+// errUnknown is the error of a name that is none of a parameter. The server's settings are not.
+func (s *sessionSettings) errUnknown(name string) *pgwire.Error {
+	return errUnknownSetting(name, s.server)
+}
+
 // set changes a parameter, with isLocal until the end of the transaction.
 func (s *sessionSettings) set(name, value string, isLocal bool) error {
 	i := s.find(name)
@@ -158,7 +164,7 @@ func (s *sessionSettings) setStandard(known *catalog.Setting, value string, isLo
 func (s *sessionSettings) setCustom(name, value string, isLocal bool) error {
 	lower := strings.ToLower(name)
 	if !strings.Contains(name, ".") || strings.HasPrefix(lower, "pgcache.") {
-		return errUnknownSetting(name)
+		return s.errUnknown(name)
 	}
 	return s.keep(name, s.custom[lower], value, isLocal)
 }
@@ -261,7 +267,7 @@ func (s *sessionSettings) reset(name string, isLocal bool) error {
 		if _, ok := s.custom[strings.ToLower(name)]; ok {
 			return s.setCustom(name, "", isLocal)
 		}
-		return errUnknownSetting(name)
+		return s.errUnknown(name)
 	}
 	if s.variables[i].isReadOnly {
 		return pgwire.Errorf(pgwire.CodeCantChangeRuntimeParam, "parameter \"%s\" cannot be changed", s.variables[i].name)

@@ -231,8 +231,14 @@ func checkDuration(value string) (string, bool) {
 // show is a value as SHOW prints it.
 func (v *variable) show(value string) string { return withUnit(value, v.unit) }
 
-func errUnknownSetting(name string) *pgwire.Error {
-	return pgwire.Errorf(pgwire.CodeUndefinedObject, "unrecognized configuration parameter \"%s\"", name)
+func errUnknownSetting(name string, server []SettingRow) *pgwire.Error {
+	e := pgwire.Errorf(pgwire.CodeUndefinedObject, "unrecognized configuration parameter \"%s\"", name)
+	for _, setting := range server {
+		if strings.EqualFold(setting.Name, strings.TrimPrefix(strings.ReplaceAll(name, "-", "_"), ownSettingPrefix)) {
+			e.Hint = "It is a setting of the server, which a start reads: SELECT * FROM cache_settings WHERE name = '" + setting.Name + "'."
+		}
+	}
+	return e
 }
 
 func (v *variable) errInvalid(value string) error {

@@ -68,7 +68,7 @@ func settingRows(env *schema.Env) ([]catalog.Row, error) {
 		}
 		rows = append(rows, row)
 	}
-	for _, setting := range s.handler.config.Settings {
+	for _, setting := range s.serverSettings() {
 		name := ownSettingPrefix + setting.Name
 		if isOwn[name] {
 			continue // the session has one of its own

@@ -40,8 +40,8 @@ func newWorld(t testing.TB, change func(*Config, *cache.Config)) *world {
 	w := &world{t: t, sessions: map[string]*session{}}
 	cacheConfig := cache.Config{L1BytesMax: 16 << 20, Now: w.now, Random: func() uint64 { return 0 }}
 	config := Config{Version: "0.1.0", Now: w.now, Settings: []SettingRow{
-		{"l1_bytes", "16777216", "bytes", "default", "Memory for entries."},
-		{"listen", "127.0.0.1:7432", "", "flag", "Address to listen on."},
+		{Name: "l1_bytes", Value: "16777216", Unit: "bytes", Source: "default", Description: "Memory for entries."},
+		{Name: "listen", Value: "127.0.0.1:7432", Unit: "", Source: "flag", Description: "Address to listen on."},
 	}}
 	if change != nil {
 		change(&config, &cacheConfig)

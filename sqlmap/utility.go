@@ -288,12 +288,12 @@ func (p *planner) showStatement(name string) (*plan, error) {
 	} else if known := p.handler.standard.find(name); known != nil {
 		title = known.Name
 	} else if !strings.Contains(name, ".") {
-		return nil, errUnknownSetting(name)
+		return nil, errUnknownSetting(name, p.handler.config.Settings)
 	}
 	return &plan{columns: []pgwire.Column{column(title, types.Text)}, action: actionFunc(func(x *execution) (outcome, error) {
 		value, ok := x.session.settings.get(name)
 		if !ok {
-			return outcome{}, errUnknownSetting(name)
+			return outcome{}, x.session.settings.errUnknown(name)
 		}
 		return outcome{tag: "SHOW", rows: &rowList{[][]types.Value{{types.OfText(value)}}}}, nil
 	})}, nil

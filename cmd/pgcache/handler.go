@@ -62,7 +62,7 @@ func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseco
 func settingRows(s *settings) []sqlmap.SettingRow {
 	var rows []sqlmap.SettingRow
 	for _, r := range s.rows() {
-		rows = append(rows, sqlmap.SettingRow{Name: r.name, Value: r.value, Unit: r.unit, Source: r.source, Description: r.description})
+		rows = append(rows, sqlmap.SettingRow{Name: r.name, Value: r.value, Unit: r.unit, Source: r.source, Description: r.description, IsPrivate: r.isPrivate})
 	}
 	return rows
 }

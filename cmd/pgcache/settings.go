@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,10 +18,11 @@ import (
 
 // settings are everything that can be configured. A field is a flag, an environment
 // variable and a key of the configuration file at once; the tags are their documentation.
-// A field tagged unit appears in cache_settings with that unit.
+// A field tagged unit appears in cache_settings with that unit, one tagged private for
+// administrators only.
 type settings struct {
-	Listen  []listenAddress `name:"listen" default:"127.0.0.1:7432" sep:" " placeholder:"ADDRESS" unit:"" help:"Where to listen: HOST:PORT or the directory of a Unix socket; several with spaces between. Options follow an address behind commas: auth=scram, trust or cert, tls=require, allow or off. Other machines are let in with authentication only."`
-	DataDir string          `name:"data-dir" placeholder:"DIR" unit:"" help:"Directory of the disk tier. Empty: memory only, nothing survives a restart."`
+	Listen  []listenAddress `name:"listen" private:"" default:"127.0.0.1:7432" sep:" " placeholder:"ADDRESS" unit:"" help:"Where to listen: HOST:PORT or the directory of a Unix socket; several with spaces between. Options follow an address behind commas: auth=scram, trust or cert, tls=require, allow or off. Other machines are let in with authentication only."`
+	DataDir string          `name:"data-dir" private:"" placeholder:"DIR" unit:"" help:"Directory of the disk tier. Empty: memory only, nothing survives a restart."`
 
 	L1Bytes byteSize `name:"l1-bytes" default:"256MiB" unit:"bytes" help:"Memory for entries, with keys, labels and index counted."`
 	L2Bytes byteSize `name:"l2-bytes" default:"4GiB" unit:"bytes" help:"Disk for entries, in the data directory."`
@@ -112,7 +114,7 @@ func loadSettings(args []string, env func(string) (string, bool), stdout io.Writ
 	answered := false
 	parser, err := kong.New(&line, kong.Name("pgcache"), kong.Description(description),
 		kong.Writers(stdout, io.Discard), kong.Exit(func(int) { answered = true }),
-		kong.Resolvers(layers), kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}))
+		kong.Resolvers(layers), kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}), kong.Help(printHelp))
 	if err != nil {
 		return nil, fmt.Errorf("describe settings: %w", err)
 	}
@@ -137,6 +139,24 @@ func loadSettings(args []string, env func(string) (string, bool), stdout io.Writ
 		return s, nil
 	}
 	return s, s.validate()
+}
+
+// printHelp prints the flags that a command heeds: of the server's settings, only some matter
+// to the commands that do not serve.
+func printHelp(options kong.HelpOptions, parsed *kong.Context) error {
+	var heeds []string
+	switch command := parsed.Selected(); {
+	case command == nil || command.Name == "serve":
+		return kong.DefaultHelpPrinter(options, parsed)
+	case command.Name == "user" || command.Parent != nil && command.Parent.Name == "user":
+		heeds = []string{"help", "config", "users-file"}
+	default:
+		heeds = []string{"help", "config", "data-dir", "l2-bytes", "log-level", "log-format"}
+	}
+	for _, flag := range parsed.Model.Flags {
+		flag.Hidden = !slices.Contains(heeds, flag.Name)
+	}
+	return kong.DefaultHelpPrinter(options, parsed)
 }
 
 // logLevel is a severity by name.
@@ -216,7 +236,10 @@ func (f *logFormat) UnmarshalText(text []byte) error {
 }
 
 // row is a setting as cache_settings shows it.
-type row struct{ name, value, unit, source, description string }
+type row struct {
+	name, value, unit, source, description string
+	isPrivate                              bool
+}
 
 // rows lists all settings in the order of --help. Names have underscores, as PostgreSQL's
 // settings do; the configuration file takes them like that too.
@@ -233,6 +256,7 @@ func (s *settings) rows() []row {
 			unit:        flag.Tag.Get("unit"),
 			source:      from.String(),
 			description: flag.Help,
+			isPrivate:   flag.Tag.Has("private"),
 		})
 	}
 	return rows

@@ -268,6 +268,17 @@ func TestHelpAndVersion(t *testing.T) {
 			t.Errorf("%s does not print %q:\n%s", test.arg, test.want, stdout.String())
 		}
 	}
+	for _, command := range [][]string{{"user", "--help"}, {"user", "add", "--help"}, {"check", "--help"}, {"backup", "--help"}, {"serve", "--help"}} {
+		var stdout strings.Builder
+		m := &Main{Args: command, Env: environ(), Stdout: &stdout, Stderr: io.Discard}
+		if code := m.Run(t.Context()); code != exitOK {
+			t.Errorf("%v: exit code %d", command, code)
+		}
+		own := map[string]string{"user": "--users-file", "check": "--data-dir", "backup": "--data-dir", "serve": "--max-portals"}[command[0]]
+		if text := stdout.String(); !strings.Contains(text, own) || strings.Contains(text, "--max-portals") != (command[0] == "serve") {
+			t.Errorf("%v prints\n%s", command, text)
+		}
+	}
 	if _, err := loadSettings([]string{"--help"}, environ(), io.Discard); !errors.Is(err, errAnswered) {
 		t.Errorf("err = %v", err)
 	}

@@ -22,20 +22,21 @@ const passwordBytesMax = 1024
 
 // userCommand is pgcache user: it manages the users file.
 type userCommand struct {
-	Add    userAdd    `cmd:"" help:"Add a user, or set one anew with --replace. Asks for the password, or reads it from standard input."`
+	Add    userAdd    `cmd:"" help:"Add a user, or change one with --replace. Asks for the password, or reads it from standard input."`
 	Remove userRemove `cmd:"" help:"Remove a user."`
 	List   struct{}   `cmd:"" help:"List the users."`
 }
 
 type userAdd struct {
 	Name        string   `arg:"" help:"The user's name."`
-	Role        string   `default:"readwrite" enum:"readonly,readwrite,admin" help:"What the user may do: readonly, readwrite or admin."`
-	Namespace   []string `sep:"none" placeholder:"PREFIX" help:"Limit the user to namespaces that begin with this. May be repeated."`
+	Role        string   `enum:",readonly,readwrite,admin" default:"" placeholder:"ROLE" help:"What the user may do: readonly, readwrite (of new users, if it is not given) or admin."`
+	Namespace   []string `sep:"none" placeholder:"PREFIX" xor:"namespaces" help:"Limit the user to namespaces that begin with this. May be repeated."`
+	All         bool     `name:"all-namespaces" xor:"namespaces" help:"Limit the user to no namespaces, as new ones are without --namespace."`
 	Certificate []string `sep:"none" placeholder:"NAME" help:"Common name of a client certificate that lets the user in where auth=cert; the user's name if none is given. May be repeated."`
 	Verifier    string   `placeholder:"TEXT" help:"Take this SCRAM-SHA-256 verifier, as pg_authid.rolpassword of PostgreSQL has it, in place of a password."`
 	NoPassword  bool     `help:"No password: only a certificate lets the user in."`
 	Iterations  int      `default:"4096" help:"Cost of trying passwords, for the client too."`
-	Replace     bool     `help:"Replace the user, if there is one of this name: role, namespaces, certificates and password are set anew."`
+	Replace     bool     `help:"Change the user, if there is one of this name: the password, and of role, namespaces and certificates what is given."`
 }
 
 type userRemove struct {
@@ -62,9 +63,9 @@ func (m *Main) addUser(path string, add *userAdd) error {
 		return err
 	}
 	if _, exists := users.Users[add.Name]; exists && !add.Replace {
-		return usagef("user %q exists; --replace sets everything about it anew", add.Name)
+		return usagef("user %q exists; --replace sets its password anew, and what else is given", add.Name)
 	}
-	entry := userEntry{Role: add.Role, Namespaces: add.Namespace, Password: add.Verifier, Certificates: add.Certificate}
+	entry := add.entry(users.Users[add.Name])
 	if _, err := entry.account(add.Name); err != nil {
 		return usagef("user %q: %v", add.Name, err)
 	}
@@ -85,6 +86,28 @@ func (m *Main) addUser(path string, add *userAdd) error {
 	}
 	fmt.Fprintf(m.Stdout, "%s is in %s; a running server reads it on SIGHUP\n", add.Name, path)
 	return nil
+}
+
+// entry is the user as it will be. What is not given stays as it was, so that nobody gains rights
+// by what was forgotten.
+func (add *userAdd) entry(was userEntry) userEntry {
+	entry := userEntry{Role: was.Role, Namespaces: was.Namespaces, Certificates: was.Certificates, Password: add.Verifier}
+	switch {
+	case add.Role != "":
+		entry.Role = add.Role
+	case entry.Role == "":
+		entry.Role = "readwrite"
+	}
+	switch {
+	case add.All:
+		entry.Namespaces = nil
+	case add.Namespace != nil:
+		entry.Namespaces = add.Namespace
+	}
+	if add.Certificate != nil {
+		entry.Certificates = add.Certificate
+	}
+	return entry
 }
 
 // password asks for a password twice if a terminal is there, else reads a line.

@@ -45,6 +45,10 @@ func TestUserCommands(t *testing.T) {
 		{"x\n", []string{"user", "add", "e\x01e", file}, exitUsage, "control"},
 		{"x\n", []string{"user", "add", "dave", "--replace", "--role=readonly", file}, exitOK, "dave"},
 		{"", []string{"user", "remove", "dave", file}, exitOK, "dave"},
+		{"x\n", []string{"user", "add", "bob", "--replace", file}, exitOK, "bob"}, // gains nothing
+		{"x\n", []string{"user", "add", "bob", "--namespace=a", "--all-namespaces", file}, exitUsage, "--all-namespaces"},
+		{"x\n", []string{"user", "add", "frank", "--namespace=a", file}, exitOK, "frank"},
+		{"x\n", []string{"user", "add", "frank", "--replace", "--all-namespaces", file}, exitOK, "frank"},
 		{"", []string{"user", "remove", "dave", file}, exitFailure, "no user"},
 	}
 	for _, step := range steps {
@@ -57,7 +61,8 @@ func TestUserCommands(t *testing.T) {
 	want := "NAME   ROLE       NAMESPACES  PASSWORD  CERTIFICATES\n" +
 		"alice  admin      all         yes       alice\n" +
 		"bob    readonly   web shop:   yes       bob\n" +
-		"carol  readwrite  all         no        carol.example\n"
+		"carol  readwrite  all         no        carol.example\n" +
+		"frank  readwrite  all         yes       frank\n"
 	if stdout != want {
 		t.Errorf("lists\n%swant\n%s", stdout, want)
 	}

@@ -9,13 +9,13 @@ import (
 // wireSettings are the settings of the protocol server: who gets in, and how much clients
 // may take.
 type wireSettings struct {
-	UsersFile      string   `name:"users-file" placeholder:"FILE" unit:"" help:"Users and their passwords, roles and namespaces, managed by pgcache user. Empty: whoever connects is trusted. Read again on SIGHUP."`
-	TLSCert        string   `name:"tls-cert" placeholder:"FILE" unit:"" help:"Certificate chain for TLS, PEM. Read again on SIGHUP."`
-	TLSKey         string   `name:"tls-key" placeholder:"FILE" unit:"" help:"Private key of tls-cert, PEM."`
-	TLSClientCA    string   `name:"tls-client-ca" placeholder:"FILE" unit:"" help:"Authorities whose client certificates are accepted, PEM; needed for auth=cert."`
+	UsersFile      string   `name:"users-file" private:"" placeholder:"FILE" unit:"" help:"Users and their passwords, roles and namespaces, managed by pgcache user. Empty: whoever connects is trusted. Read again on SIGHUP."`
+	TLSCert        string   `name:"tls-cert" private:"" placeholder:"FILE" unit:"" help:"Certificate chain for TLS, PEM. Read again on SIGHUP."`
+	TLSKey         string   `name:"tls-key" private:"" placeholder:"FILE" unit:"" help:"Private key of tls-cert, PEM."`
+	TLSClientCA    string   `name:"tls-client-ca" private:"" placeholder:"FILE" unit:"" help:"Authorities whose client certificates are accepted, PEM; needed for auth=cert."`
 	UnixSocketMode fileMode `name:"unix-socket-mode" default:"0777" placeholder:"MODE" unit:"" help:"Permissions of Unix sockets, octal."`
 
-	MetricsListen string `name:"metrics-listen" placeholder:"HOST:PORT" unit:"" help:"Where to serve /metrics for Prometheus, /healthz and /readyz, without authentication. Empty: nowhere."`
+	MetricsListen string `name:"metrics-listen" private:"" placeholder:"HOST:PORT" unit:"" help:"Where to serve /metrics for Prometheus, /healthz and /readyz, without authentication. Empty: nowhere."`
 
 	ReservedConnections int      `name:"reserved-connections" default:"3" unit:"" help:"How many of max-connections are kept for administrators; at most half of them."`
 	MaxStarting         int      `name:"max-unauthenticated-connections" default:"2000" unit:"" help:"Most connections that have not logged in yet; more are closed unheard."`
