@@ -51,6 +51,7 @@ var rooms = map[string][]string{
 	"e2e":                {"pgcache/e2e/realpostgres", "pgcache/e2e/nearcache", "github.com/jackc/pgx/v5/..."},
 	"e2e/realpostgres":   {},
 	"e2e/compat":         {"pgcache/e2e/realpostgres", "github.com/jackc/pgx/v5/..."},
+	"e2e/capture":        {"github.com/jackc/pgx/v5/..."},
 	"e2e/clients/pgx":    {"github.com/jackc/pgx/v5/..."},
 	"e2e/clients/golang": {"github.com/lib/pq"},
 	"e2e/soak":           {"github.com/jackc/pgx/v5/pgproto3"},
