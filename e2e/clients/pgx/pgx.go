@@ -120,6 +120,48 @@ func (c check) introspect() error {
 	return one(c, "bytea", "SELECT data_type FROM information_schema.columns WHERE table_name = $1 AND column_name = 'value'", "blob")
 }
 
+// pipeline sends statements of which one fails without waiting for their results: what comes
+// behind a sync is not part of the failure.
+func (c check) pipeline() error {
+	conn, err := c.pool.Acquire(c.ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	p := conn.Conn().PgConn().StartPipeline(c.ctx)
+	for _, sql := range []string{"SELECT cache_put('pgx', 'pipelined', 'x')", "SELECT 1/0", "SELECT value_text FROM blob WHERE ns = 'pgx' AND key = 'pipelined'"} {
+		p.SendQueryParams(sql, nil, nil, nil, nil)
+		if err := p.Sync(); err != nil {
+			return err
+		}
+	}
+	var got []string
+	for range 6 {
+		results, err := p.GetResults()
+		var refused *pgconn.PgError
+		switch r := results.(type) {
+		case *pgconn.ResultReader:
+			result := r.Read()
+			if errors.As(result.Err, &refused) {
+				got = append(got, refused.Code)
+			} else if len(result.Rows) == 1 {
+				got = append(got, string(result.Rows[0][0]))
+			}
+		default:
+			if errors.As(err, &refused) {
+				got = append(got, refused.Code)
+			}
+		}
+	}
+	if err := p.Close(); err != nil {
+		return err
+	}
+	if text := strings.Join(got, " "); text != "t 22012 x" {
+		return fmt.Errorf("answers %s", text)
+	}
+	return nil
+}
+
 func (c check) more() error {
 	batch := &pgx.Batch{}
 	for i := range 50 {
@@ -132,6 +174,9 @@ func (c check) more() error {
 	n, err := c.pool.CopyFrom(c.ctx, pgx.Identifier{"blob"}, []string{"ns", "key", "value"}, pgx.CopyFromRows(rows))
 	if err != nil || n != 2 {
 		return fmt.Errorf("copied %d, %w", n, err)
+	}
+	if err := c.pipeline(); err != nil {
+		return fmt.Errorf("pipeline: %w", err)
 	}
 	return one(c, int64(52), "SELECT count(*) FROM blob WHERE ns = 'pgx' AND (key LIKE 'many%' OR key LIKE 'copied%')")
 }

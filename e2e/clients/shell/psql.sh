@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# psql: backslash commands, variables, \copy, \watch, \bind.
+# psql: backslash commands, variables, \copy, \watch, completion.
 set -u
 cd "$(dirname "$0")"
 . ./steps.sh
@@ -20,7 +20,7 @@ introspect() {
 	says 'value +\| bytea' psql -X -c '\d blob' && says 'blob_pkey' psql -X -c '\d+ blob' && says 'cache_stats' psql -X -c '\d' &&
 		says 'pgcache' psql -X -c '\l' && says 'public' psql -X -c '\dn' && says 'invalidate_tags' psql -X -c '\df' &&
 		says "$PGUSER" psql -X -c '\du' && says 'blob' psql -X -c '\dp' && psql -X -c '\dT' && says 'blob_pkey' psql -X -c '\di' &&
-		says 'You are connected' psql -X -c '\conninfo'
+		says 'FUNCTION public.cache_put' psql -X -c '\sf cache_put' && says 'You are connected' psql -X -c '\conninfo'
 }
 copy() {
 	printf 'psql,copied,\\x78\n' >"$dir/rows.csv"
@@ -30,8 +30,13 @@ copy() {
 }
 cursor() { file "\\set FETCH_COUNT 3
 SELECT key FROM blob WHERE ns = 'psql' AND key LIKE 'many%';" | wc -l | grep -qx 10; }
+# \watch ends with the fourth run, which fails.
+watch() {
+	run "SELECT invalidate_key('psql', 'watch')" >/dev/null
+	file "SELECT 1 / (4 - cache_incr('psql', 'watch', 1)) AS n \\watch 0.1" 2>&1 | grep -c '^[01]$' | grep -qx 3
+}
 more() {
-	copy || return
+	copy && watch || return
 	for i in 0 1 2 3 4 5 6 7 8 9; do run "SELECT cache_put('psql', 'many$i', 'x')"; done >/dev/null
 	equal completed "${PGCACHE_PYTHON:-/usr/bin/python3}" ../python/psql_completion.py && cursor && equal psql file $'\\set who psql\nSELECT ns FROM blob WHERE ns = :\'who\' AND key = \'text\';'
 }
