@@ -244,27 +244,23 @@ func (f *fences) anyAbandoned() *fence {
 	return nil
 }
 
-// raised is what was up at one time.
-type raised struct {
-	fences []*fence
-	loads  []*Load
-}
+// raised is the fences that were up at one time.
+type raised []*fence
 
-// snapshot is what is up.
+// snapshot is the fences that are up.
 func (f *fences) snapshot() raised {
 	if f.count.Load() == 0 {
-		return raised{}
+		return nil
 	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return raised{slices.Collect(maps.Keys(f.active)), f.loads}
+	return slices.Collect(maps.Keys(f.active))
 }
 
-// covers reports that what was up then covers a record that was read since: it may come
-// from before its removal. What a load has staged is removed if that was aborted.
-func (u *raised) covers(r *Record) bool {
-	return slices.ContainsFunc(u.fences, func(f *fence) bool { return f.covers(r) }) ||
-		slices.ContainsFunc(u.loads, func(l *Load) bool { return l.isAborted.Load() && l.stages(r.Seq) })
+// covers reports that one of them covers a record that was read since: it may come from
+// before its removal.
+func (u raised) covers(r *Record) bool {
+	return slices.ContainsFunc(u, func(f *fence) bool { return f.covers(r) })
 }
 
 // covers reports that an invalidation under way covers the record.

@@ -27,8 +27,7 @@ type Load struct {
 	last   *group
 	isOver bool
 
-	rejected  atomic.Bool // the tier did not store some entry
-	isAborted atomic.Bool
+	rejected atomic.Bool // the tier did not store some entry
 }
 
 // seqRange is first..last.
@@ -170,7 +169,6 @@ func (l *Load) Abort() {
 // fails, the entries stay hidden until the next start.
 func (l *Load) remove(ctx context.Context) {
 	c := l.cache
-	l.isAborted.Store(true)
 	if err := l.wait(ctx); err != nil && !errors.Is(err, ErrTierFull) {
 		return
 	}
