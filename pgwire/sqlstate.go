@@ -41,6 +41,8 @@ const (
 	CodeInvalidFrameOffset          Code = "22013"
 	CodeInvalidNtile                Code = "22014"
 	CodeInvalidNthValue             Code = "22016"
+	CodeInvalidTablesampleArgument  Code = "2202H"
+	CodeInvalidTablesampleRepeat    Code = "2202G"
 	CodeNullValueNotAllowed         Code = "22004"
 	CodeDuplicateJSONKey            Code = "22030"
 	CodeNotNullViolation            Code = "23502"

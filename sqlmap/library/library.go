@@ -22,7 +22,7 @@ func All() []schema.Implementation {
 		comparisons(), larger(), integers(), floats(), numerics(), mathematics(), casts(), bitOperators(),
 		texts(), paddings(), searches(), encodings(), quotings(), matches(), regularExpressions(),
 		dates(), dateParts(), clocks(), timeFormats(), makers(), series(),
-		arrays(), ranges(), networks(), networkMasks(), hashes(), documents(), documentOperators(), documentSets(), documentConstructs(), documentRecords(), records(),
+		arrays(), ranges(), networks(), networkMasks(), hashes(), samples(), documents(), documentOperators(), documentSets(), documentConstructs(), documentRecords(), records(),
 		aggregates(), statistics(), orderedSets(), collections(),
 		descriptions(), definitions(), functionDefinitions(), visibility(), privileges(), privilegeLists(), sizes(), server(), informationSchema(),
 	)

@@ -55,7 +55,7 @@ func (a *analyzer) fromItem(n *pg_query.Node) (fromItem, []*scopeItem, error) {
 	case *pg_query.Node_JoinExpr:
 		return a.join(n.JoinExpr)
 	case *pg_query.Node_RangeTableSample:
-		return nil, nil, unsupported(n.RangeTableSample.Location, "TABLESAMPLE is")
+		return a.sample(n.RangeTableSample)
 	case *pg_query.Node_RangeTableFunc:
 		return nil, nil, unsupported(n.RangeTableFunc.Location, "XMLTABLE is")
 	}
