@@ -62,10 +62,13 @@ func open(t testing.TB, cfg Config) *Cache {
 	return c
 }
 
+// patience bounds what tests wait for: only a hang uses it up.
+const patience = 2 * time.Minute
+
 // settle waits until nothing is dirty.
 func settle(t testing.TB, c *Cache) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(background, 20*time.Second)
+	ctx, cancel := context.WithTimeout(background, patience)
 	defer cancel()
 	if err := c.drain(ctx); err != nil {
 		t.Fatal(err)

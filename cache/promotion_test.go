@@ -23,7 +23,7 @@ func inL1(c *Cache, ns, key string) bool {
 // waitFor waits for background work.
 func waitFor(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); {
+	for end := time.Now().Add(patience); !done(); {
 		if time.Now().After(end) {
 			t.Fatalf("%s does not happen", what)
 		}
