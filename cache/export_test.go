@@ -58,13 +58,10 @@ func RunModel(t *testing.T, mode string, seed uint64, steps int, newTier func(no
 	runModelOn(t, mode, newTier, rand.NewPCG(seed, 7), func(done int) bool { return done < steps })
 }
 
-// ModelSeeds are the seeds that the flags ask for, n by default.
+// ModelSeeds are the seeds that the flags ask for: n by default, and in that proportion more.
 func ModelSeeds(n uint64) (first, seeds uint64) {
-	switch {
-	case *modelSeed != 0:
+	if *modelSeed != 0 {
 		return *modelSeed, 1
-	case *modelSeeds != modelSeedsDefault:
-		return 1, *modelSeeds
 	}
-	return 1, n
+	return 1, max(n**modelSeeds/modelSeedsDefault, 1)
 }

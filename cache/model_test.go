@@ -637,6 +637,10 @@ func (r *modelRun) crash() {
 			r.t.Errorf("after the crash %s is %.20q, which was removed or never there", id, got)
 		}
 	}
+	// A record whose payload file the crash has lost is removed behind the read that found out.
+	if err := r.tier.Sync(background); err != nil {
+		r.t.Error(err)
+	}
 }
 
 // accessOf is the last access to a live entry; 0: there is none.
