@@ -18,9 +18,11 @@ import (
 )
 
 // How much memory an entry takes: servers are filled with entries of one size, and what
-// their resident memory grew by is shared out.
+// their resident memory grew by after the first few is shared out. What a server needs to
+// run at all, and to be written to, is in the first few.
 const (
-	footprintEntries = 500_000
+	footprintFirst   = 250_000
+	footprintEntries = 1_000_000
 	footprintBatch   = 1000
 	footprintKeyLen  = 12
 	footprintBudget  = 2 << 30
@@ -77,20 +79,21 @@ func (o *options) footprint(name string, size int) (overhead float64, counted st
 	if err := waitFor(address); err != nil {
 		return 0, "", err
 	}
-	before, err := residentBytes(c.Process.Pid)
-	if err != nil {
-		return 0, "", err
+	var resident [2]int64
+	for i, part := range [][2]int{{0, footprintFirst}, {footprintFirst, footprintEntries}} {
+		if name == "pgcache" {
+			counted, err = fillSQL(address, size, part[0], part[1])
+		} else {
+			err = fillText(name, address, size, part[0], part[1])
+		}
+		if err != nil {
+			return 0, "", err
+		}
+		if resident[i], err = residentBytes(c.Process.Pid); err != nil {
+			return 0, "", err
+		}
 	}
-	if name == "pgcache" {
-		counted, err = fillSQL(address, size)
-	} else {
-		err = fillText(name, address, size)
-	}
-	if err != nil {
-		return 0, "", err
-	}
-	after, err := residentBytes(c.Process.Pid)
-	return float64(after-before)/footprintEntries - footprintKeyLen - float64(size), counted, err
+	return float64(resident[1]-resident[0])/(footprintEntries-footprintFirst) - footprintKeyLen - float64(size), counted, nil
 }
 
 // waitFor waits until a server accepts connections.
@@ -123,7 +126,7 @@ func residentBytes(pid int) (int64, error) {
 func footprintKey(i int) string { return fmt.Sprintf("k%0*d", footprintKeyLen-1, i) }
 
 // fillSQL puts the entries and tells what the cache itself counts for one.
-func fillSQL(address string, size int) (string, error) {
+func fillSQL(address string, size, from, to int) (string, error) {
 	ctx := context.Background()
 	c, err := pgconn.Connect(ctx, "postgres://bench@"+address+"/pgcache?sslmode=disable")
 	if err != nil {
@@ -134,7 +137,7 @@ func fillSQL(address string, size int) (string, error) {
 		return "", err
 	}
 	value := make([]byte, size)
-	for i := 0; i < footprintEntries; i += footprintBatch {
+	for i := from; i < to; i += footprintBatch {
 		batch := &pgconn.Batch{}
 		for j := range footprintBatch {
 			batch.ExecPrepared("put", [][]byte{[]byte(footprintKey(i + j)), value}, []int16{0, 1}, nil)
@@ -148,18 +151,18 @@ func fillSQL(address string, size int) (string, error) {
 		return "", err
 	}
 	used, err := strconv.ParseFloat(string(results[0].Rows[0][0]), 64)
-	return fmt.Sprintf(", %.1f counted against l1_bytes", used/footprintEntries-footprintKeyLen-float64(size)), err
+	return fmt.Sprintf(", %.1f counted against l1_bytes", used/float64(to)-footprintKeyLen-float64(size)), err
 }
 
 // fillText does the same by Redis's or memcached's protocol.
-func fillText(name, address string, size int) error {
+func fillText(name, address string, size, from, to int) error {
 	socket, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
 	}
 	defer socket.Close()
 	in, value := bufio.NewReader(socket), strings.Repeat("v", size)
-	for i := 0; i < footprintEntries; i += footprintBatch {
+	for i := from; i < to; i += footprintBatch {
 		var request []byte
 		for j := range footprintBatch {
 			key := footprintKey(i + j)

@@ -16,7 +16,6 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -28,15 +27,11 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "bin/pgcache", "the built server")
 	flag.IntVar(&o.rounds, "rounds", 9, "rounds of each row")
 	flag.DurationVar(&o.duration, "duration", 500*time.Millisecond, "time of each server in a round")
-	flag.StringVar(&o.with, "with", "", "more servers, with commas: postgres, redis, memcached")
+	flag.StringVar(&o.with, "with", installed(), "more servers, with commas: postgres, redis, memcached")
 	flag.StringVar(&o.only, "only", "", "rows whose name contains this")
-	flag.BoolVar(&o.inProcess, "in-process", true, "run the cache's own benchmarks too")
-	flag.IntVar(&o.restart, "restart", 0, "only measure restarts, with this many values of 8 KiB; 200000 are 1.6 GB")
-	flag.BoolVar(&o.memory, "memory", false, "measure the memory of an entry too")
+	flag.StringVar(&o.parts, "parts", allParts, "what to measure, with commas")
+	flag.IntVar(&o.restart, "restart-values", 200_000, "values of 8 KiB on disk at a restart; 200000 are 1.6 GB")
 	flag.Parse()
-	if o.restart > 0 {
-		exit(o.runRestart())
-	}
 	exit(o.run())
 }
 
@@ -48,15 +43,49 @@ func exit(err error) {
 	os.Exit(0)
 }
 
+// allParts are the parts there are, in the order they run in.
+const allParts = "speed,memory,large,disk,in-process,restart"
+
 type options struct {
-	binary    string
-	rounds    int
-	duration  time.Duration
-	with      string
-	only      string
-	inProcess bool
-	restart   int
-	memory    bool
+	binary   string
+	rounds   int
+	duration time.Duration
+	with     string
+	only     string
+	parts    string
+	restart  int
+}
+
+// installed names the servers for --with that are found on this machine.
+func installed() string {
+	var names []string
+	for _, s := range [][2]string{{"redis", "redis-server"}, {"memcached", "memcached"}} {
+		if _, err := exec.LookPath(s[1]); err == nil {
+			names = append(names, s[0])
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// run runs the parts that are asked for.
+func (o *options) run() error {
+	parts := map[string]func() error{
+		"speed": o.speed, "memory": o.footprints, "large": o.larges, "disk": runDisk, "in-process": runInProcess, "restart": o.runRestart,
+	}
+	asked := strings.Split(o.parts, ",")
+	for _, name := range asked {
+		if parts[name] == nil {
+			return fmt.Errorf("no part %q; there are %s", name, allParts)
+		}
+	}
+	for name := range strings.SplitSeq(allParts, ",") {
+		if slices.Contains(asked, name) {
+			if err := parts[name](); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // workload is a row of the table.
@@ -85,23 +114,23 @@ func workloads() []workload {
 	return append(all, workload{preparedGet, 1, 16}, workload{preparedGet, 16, 16})
 }
 
-func (o *options) run() error {
+// speed prints the table of requests a second, each row when it is measured.
+func (o *options) speed() error {
 	servers, stop, err := o.start()
 	defer stop()
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Printf("values of %d bytes, %d keys, %d rounds of %v; requests a second, and latency at the client\n\n",
 		valueBytes, keyCount, o.rounds, o.duration)
-	header := "operation\tconns\t"
+	header := fmt.Sprintf(nameFormat, "operation", "conns")
 	for _, s := range servers {
-		header += s.name + "/s\tp50 µs\tp99 µs\t"
+		header += fmt.Sprintf(cellFormat+cellFormat+cellFormat, s.name+"/s", "p50 µs", "p99 µs")
 	}
 	for _, s := range servers[1:] {
-		header += "pgcache / " + s.name + "\t"
+		header += fmt.Sprintf(cellFormat, "/"+s.name)
 	}
-	fmt.Fprintln(table, header)
+	fmt.Println(header)
 	for _, w := range workloads() {
 		if !strings.Contains(w.name(), o.only) {
 			continue
@@ -110,21 +139,16 @@ func (o *options) run() error {
 		if err != nil {
 			return fmt.Errorf("%s at %d connections: %w", w.name(), w.conns, err)
 		}
-		fmt.Fprintln(table, o.row(w, results))
-	}
-	if err := table.Flush(); err != nil {
-		return err
-	}
-	if o.memory {
-		if err := o.footprints(); err != nil {
-			return err
-		}
-	}
-	if o.inProcess {
-		return runInProcess()
+		fmt.Println(o.row(w, results))
 	}
 	return nil
 }
+
+// The columns of the table: name and connections; a figure; pgcache / another.
+const (
+	nameFormat = "%-27s%6v"
+	cellFormat = "%12v"
+)
 
 // measure runs a workload on all servers, round by round. The result has the rounds of
 // each server, nil for one that cannot do it.
@@ -161,25 +185,27 @@ func (o *options) measure(w workload, servers []*server) ([][]sample, error) {
 
 // row formats medians. A ratio is the median of the rounds' ratios.
 func (o *options) row(w workload, results [][]sample) string {
-	text := fmt.Sprintf("%s\t%d\t", w.name(), w.conns)
+	text := fmt.Sprintf(nameFormat, w.name(), w.conns)
+	cell := func(format string, v float64) { text += fmt.Sprintf(cellFormat, fmt.Sprintf(format, v)) }
 	for _, rounds := range results {
 		if rounds == nil {
-			text += "-\t-\t-\t"
+			text += fmt.Sprintf(cellFormat+cellFormat+cellFormat, "-", "-", "-")
 			continue
 		}
-		text += fmt.Sprintf("%.0f\t%.0f\t%.0f\t", median(rounds, sample.rate),
-			median(rounds, func(s sample) float64 { return s.p50 }), median(rounds, func(s sample) float64 { return s.p99 }))
+		cell("%.0f", median(rounds, sample.rate))
+		cell("%.0f", median(rounds, func(s sample) float64 { return s.p50 }))
+		cell("%.0f", median(rounds, func(s sample) float64 { return s.p99 }))
 	}
 	for _, rounds := range results[1:] {
 		if rounds == nil {
-			text += "-\t"
+			text += fmt.Sprintf(cellFormat, "-")
 			continue
 		}
 		ratios := make([]float64, len(rounds))
 		for i := range rounds {
 			ratios[i] = results[0][i].rate() / rounds[i].rate()
 		}
-		text += fmt.Sprintf("%.2f\t", median(ratios, func(r float64) float64 { return r }))
+		cell("%.2f", median(ratios, func(r float64) float64 { return r }))
 	}
 	return text
 }
@@ -196,9 +222,21 @@ func median[T any](values []T, of func(T) float64) float64 {
 // runInProcess shows what the cache costs without a socket, beside other caches in a
 // process, and what its get allocates: nothing.
 func runInProcess() error {
-	const pattern = "Get|Exists|Put|Large"
-	fmt.Printf("\nin process (go test -bench '%s' -cpu 1,2 ./e2e/inprocess)\n\n", pattern)
-	c := exec.Command("go", "test", "-run", "^$", "-bench", pattern, "-benchmem", "-benchtime", "300ms", "-cpu", "1,2", "./e2e/inprocess")
+	fmt.Println("\nin process")
+	return goBench("./e2e/inprocess", "Get|Exists|Put|Large", "-cpu", "1,2")
+}
+
+// runDisk shows what a get from disk costs beside one of bare Pebble.
+func runDisk() error {
+	fmt.Println("\ndisk tier: hit and absent, beside bare Pebble; values of 5 MiB")
+	return goBench("./l2", "Get|Large")
+}
+
+// goBench runs benchmarks of a package and prints their results.
+func goBench(pkg, pattern string, more ...string) error {
+	args := append([]string{"test", "-run", "^$", "-bench", pattern, "-benchmem", "-benchtime", "300ms"}, more...)
+	c := exec.Command("go", append(args, pkg)...)
+	fmt.Printf("(go %s)\n\n", strings.Join(c.Args[1:], " "))
 	out, err := c.CombinedOutput()
 	for line := range strings.Lines(string(out)) {
 		if strings.HasPrefix(line, "Benchmark") || err != nil {

@@ -39,7 +39,7 @@ func (o *options) runRestart() error {
 	if err := s.fill(0, o.restart); err != nil {
 		return err
 	}
-	fmt.Printf("%d values of %d bytes, written in %v by %d connections\n\n", o.restart, restartValueBytes, time.Since(started).Round(time.Millisecond), restartWriters)
+	fmt.Printf("\n%d values of %d bytes on disk, written in %v by %d connections\n\n", o.restart, restartValueBytes, time.Since(started).Round(time.Millisecond), restartWriters)
 	stopping := time.Now()
 	if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
