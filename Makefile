@@ -59,7 +59,7 @@ stress: ## model, crash and race tests again and again
 	$(GO) test -race -timeout 60m -run "TestModel|TestHistory" ./cache -seeds=2000 -histories=200
 	PGCACHE_STRESS=1 E2E_RACE=1 $(GO) test -count=3 -timeout 60m ./e2e
 
-bench: build ## speed against a server that answers a constant, and in process
+bench: build ## speed, memory, disk, restarts, beside other servers; BENCHFLAGS="--parts …" for one of them
 	$(GO) run ./e2e/bench $(BENCHFLAGS)
 
 bench-traces: ## hit ratios of the eviction policies on traces in TRACES=dir, else on generated ones

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime"
 	"slices"
 )
 
@@ -251,7 +250,6 @@ func (in *invalidation) sweepL1(ctx context.Context) error {
 				return err
 			}
 			slots = slots[n:]
-			runtime.Gosched() // readers come first
 		}
 	}
 	for _, w := range waiters {

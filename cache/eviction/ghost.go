@@ -47,18 +47,27 @@ func (g *ghost) has(hash uint32) bool {
 	return false
 }
 
-// take is has, and forgets the hash.
-func (g *ghost) take(hash uint32) bool {
+// age is how long ago an entry left, in eighths of what is remembered: those that left
+// since are about as many entries.
+type age int
+
+const (
+	newest    age = 0
+	forgotten age = ghostSetLen
+)
+
+// take forgets a hash and tells how old it was.
+func (g *ghost) take(hash uint32) age {
 	if len(g.sets) == 0 {
-		return false
+		return forgotten
 	}
 	set := g.set(hash | 1)
 	for i, known := range set {
 		if known == hash|1 {
 			copy(set[i:], set[i+1:])
 			set[ghostSetLen-1] = 0
-			return true
+			return age(i)
 		}
 	}
-	return false
+	return forgotten
 }

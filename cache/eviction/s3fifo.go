@@ -9,16 +9,21 @@ import (
 
 // What replays of recorded traffic showed to be good: see docs/performance.md.
 const (
-	// smallShare: the small queue is held to this part of the bytes queued, in percent.
-	smallSharePct = 10
+	// smallSharePct is the part of the bytes queued that the small queue is held to, in
+	// percent, before anything is learnt of the traffic; then it is in these bounds.
+	smallSharePct    = 10
+	smallSharePctMin = 5
+	smallSharePctMax = 40
 	// mainSamples is from how many slots of the main queue the victim is chosen.
 	mainSamples = 16
 	// sizeWeight is the power of an entry's size that its score is divided by.
 	sizeWeight = 1.0
 	// useMax is how many hits are counted.
 	useMax = 63
-	// ghostPct is how many hashes are remembered, in percent of the slots queued.
-	ghostPct = 85
+	// ghostPct is how many hashes of what left the small queue are remembered, in percent of
+	// the slots queued; displacedPct the same of the main queue.
+	ghostPct     = 85
+	displacedPct = ghostPct / ghostSetLen
 )
 
 // S3FIFO is S3-FIFO (Yang et al., "FIFO Queues are All You Need for Cache Eviction", SOSP
@@ -26,6 +31,13 @@ const (
 // out; those that were used there go on to the main queue, the others leave memory, as
 // most entries of most traffic are never asked for again. The leavers are remembered by
 // hash for a while, and one that comes back enters the main queue at once.
+//
+// How much of the room is the small queue's is learnt, by comparing at the margin what a
+// tenth more would be worth to either: an entry that comes back soon after it left the small
+// queue would have been hit there, and one that comes back soon after it left the main queue
+// would have been hit in that. Each moves the border by one entry. (ARC, Megiddo and Modha,
+// FAST 2003, moves it for whatever its ghosts remember; in loops, and where popularity does
+// not change, that gives the small queue far too much.)
 //
 // The victim of the main queue is, among a few slots drawn at random, that with the lowest
 //
@@ -42,9 +54,13 @@ type S3FIFO struct {
 	bytes  [s3queues]int64     // and their bytes
 	clock  uint32              // entries inserted
 	random uint64
-	ghost  ghost
-	hashOf func(slot uint32) uint32
-	scale  *s3scale
+	ghost  ghost // of the small queue
+	// displaced is the ghost of the main queue. It only teaches: what it knows is a newcomer
+	// all the same.
+	displaced ghost
+	sharePct  float64 // of the small queue
+	hashOf    func(slot uint32) uint32
+	scale     *s3scale
 }
 
 // s3node is pointer-free: the collector never scans the queues.
@@ -97,7 +113,7 @@ var _ Policy = (*S3FIFO)(nil)
 
 // NewS3FIFO returns empty queues.
 func NewS3FIFO(hashOf func(slot uint32) uint32, seed uint64) *S3FIFO {
-	s := &S3FIFO{hashOf: hashOf, random: seed | 1, scale: newS3Scale()}
+	s := &S3FIFO{hashOf: hashOf, random: seed | 1, scale: newS3Scale(), sharePct: smallSharePct}
 	s.nodes.Extend(0)
 	return s
 }
@@ -111,7 +127,7 @@ func (s *S3FIFO) Remember(hash uint32) {
 }
 
 func (s *S3FIFO) Knows(hash uint32) bool { return s.ghost.has(hash) }
-func (s *S3FIFO) HistoryBytes() int64    { return s.ghost.bytes() }
+func (s *S3FIFO) HistoryBytes() int64    { return s.ghost.bytes() + s.displaced.bytes() }
 
 func (s *S3FIFO) Insert(slot uint32, e Entry) {
 	s.nodes.Extend(slot)
@@ -121,10 +137,24 @@ func (s *S3FIFO) Insert(slot uint32, e Entry) {
 	}
 	s.clock++
 	node.state = uint32(encodeSize(e.Bytes))<<2 | uint32(e.Priority)<<10
-	if s.ghost.take(e.Hash) {
+	left, displaced := s.ghost.take(e.Hash), s.displaced.take(e.Hash)
+	s.learn(left, displaced)
+	if left != forgotten {
 		s.pushMain(slot, node)
 	} else {
 		s.pushSmall(slot, node)
+	}
+}
+
+// learn moves the border between the queues, knowing how long ago an entry that comes left
+// the small queue, or was displaced from the main one.
+func (s *S3FIFO) learn(left, displaced age) {
+	step := 100 / float64(s.Len()+1)
+	if left == newest {
+		s.sharePct = min(s.sharePct+step, smallSharePctMax)
+	}
+	if displaced != forgotten {
+		s.sharePct = max(s.sharePct-step, smallSharePctMin)
 	}
 }
 
@@ -187,11 +217,13 @@ func (s *S3FIFO) pushMain(slot uint32, node *s3node) {
 
 func (s *S3FIFO) Victim() uint32 {
 	for range passesPerCall {
-		isSmall := s.bytes[small]*100 < smallSharePct*(s.bytes[small]+s.bytes[mainly])
+		isSmall := float64(s.bytes[small])*100 < s.sharePct*float64(s.bytes[small]+s.bytes[mainly])
 		slot := s.nodes.At(0).newer // the oldest of the small queue
 		switch {
 		case s.length[mainly] > 0 && (isSmall || slot == 0):
 			slot = s.sample()
+			s.displaced.fit(s.Len() * displacedPct / 100)
+			s.displaced.add(s.hashOf(slot))
 			s.Remove(slot)
 			return slot
 		case slot == 0:

@@ -249,3 +249,37 @@ func TestVictimPassesOverFewAtATime(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallQueueLearnsItsShare: traffic whose entries come back a little after the small
+// queue has let them go makes it longer, a loop that the main queue almost holds makes it
+// shorter, and neither goes out of bounds.
+func TestSmallQueueLearnsItsShare(t *testing.T) {
+	const kept = 1000
+	run := func(requests int, next func(i int) uint32) float64 {
+		s := newTestS3FIFO()
+		in := map[uint32]bool{}
+		for i := range requests {
+			slot := next(i)
+			if in[slot] {
+				s.Access(slot)
+				continue
+			}
+			if s.Len() == kept {
+				delete(in, victim(s))
+			}
+			s.Insert(slot, entryFor(slot, PriorityDefault, 100))
+			in[slot] = true
+		}
+		return s.sharePct
+	}
+	again := run(40_000, func(i int) uint32 { // each key twice, 150 others in between
+		if i%2 == 0 || i < 300 {
+			return uint32(i/2) + 1
+		}
+		return uint32(i/2-150) + 1
+	})
+	loop := run(40_000, func(i int) uint32 { return uint32(i%(kept+kept/50)) + 1 })
+	if again <= smallSharePct || again > smallSharePctMax || loop >= smallSharePct || loop < smallSharePctMin {
+		t.Errorf("shares of %.1f and %.1f %%", again, loop)
+	}
+}
