@@ -69,8 +69,9 @@ SOAK_MINUTES ?= 1
 soak: build ## hostile clients for SOAK_MINUTES, then: is anything left?
 	$(GO) run ./e2e/soak -minutes $(SOAK_MINUTES)
 
-bench-connections: build ## what 10,000 idle connections cost (ulimit -n above 10,100)
+bench-connections: build ## what 10,000 idle connections cost, plain and over TLS (ulimit -n above 10,100)
 	$(GO) run ./e2e/soak -connections 10000
+	$(GO) run ./e2e/soak -connections 10000 -tls
 
 clean: ## remove what make built (not ./data)
 	rm -rf bin e2e/node/node_modules e2e/clients/node/node_modules e2e/realpostgres/node/node_modules

@@ -92,8 +92,19 @@ func (c *conn) encrypt(isDirect bool) error {
 	}
 	c.reader.close()
 	transport := tls.Server(socket, e.config)
-	// Deadlines set on the socket hold for the handshake too.
-	if err := transport.HandshakeContext(context.Background()); err != nil {
+	// Deadlines set on the socket hold for the handshake too. It has a goroutine of its own for
+	// the stack that it needs, which the connection's would keep.
+	shaken := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				shaken <- fmt.Errorf("pgwire: panic in a TLS handshake: %v", v)
+			}
+		}()
+		shaken <- transport.HandshakeContext(context.Background())
+	}()
+	if err := <-shaken; err != nil {
+		c.log().Debug("TLS handshake failed", "error", err)
 		return errClosed // there is no way to tell the client more than its library did
 	}
 	state := transport.ConnectionState()

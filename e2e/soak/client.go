@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -34,11 +35,21 @@ func (s *server) dial() (*client, error) {
 	return &client{conn: conn, frontend: pgproto3.NewFrontend(bufio.NewReaderSize(conn, 1024), conn)}, nil
 }
 
+// encrypt makes the connection one over TLS, with its first write.
+func (c *client) encrypt() {
+	// Who serves has been started by this program.
+	c.conn = tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"postgresql"}})
+	c.frontend = pgproto3.NewFrontend(bufio.NewReaderSize(c.conn, 1024), c.conn)
+}
+
 // login opens a connection up to its first ReadyForQuery.
 func (s *server) login() (*client, error) {
 	c, err := s.dial()
 	if err != nil {
 		return nil, err
+	}
+	if s.encrypted {
+		c.encrypt()
 	}
 	if err := c.send(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{"user": "soak"}}); err != nil {
 		return c, err

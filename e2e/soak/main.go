@@ -21,10 +21,11 @@ func main() {
 	minutes := flag.Float64("minutes", 1, "how long to attack; 0: do not")
 	cycles := flag.Int64("cycles", 50_000, "at least how many connections to open and close meanwhile")
 	idle := flag.Int("connections", 0, "measure this many idle connections in place of attacking")
+	encrypted := flag.Bool("tls", false, "measure connections over TLS")
 	flag.Parse()
 	var err error
 	if *idle > 0 {
-		err = measureIdle(*binary, *idle)
+		err = measureIdle(*binary, *idle, *encrypted)
 	} else {
 		err = soak(*binary, time.Duration(*minutes*float64(time.Minute)), *cycles)
 	}
@@ -104,13 +105,30 @@ func (s *server) settles(before usage) error {
 // idleMemoryMax is what 10,000 idle connections may cost together, in proportion.
 const idleMemoryMax = 150 * mib
 
+// idleMemoryTLSMax is the same for those over TLS, of which crypto/tls keeps more.
+const idleMemoryTLSMax = 325 * mib
+
 // measureIdle opens connections, lets each run a statement, and looks what they cost while idle.
-func measureIdle(binary string, n int) error {
-	s, err := launch(binary, fmt.Sprintf("--max-connections=%d", n+100), fmt.Sprintf("--max-unauthenticated-connections=%d", n))
+func measureIdle(binary string, n int, encrypted bool) error {
+	args := []string{fmt.Sprintf("--max-connections=%d", n+100), fmt.Sprintf("--max-unauthenticated-connections=%d", n)}
+	if encrypted {
+		dir, err := os.MkdirTemp("", "pgcache-soak-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		certificate, key, err := writeCertificate(dir)
+		if err != nil {
+			return err
+		}
+		args = append(args, "--tls-cert="+certificate, "--tls-key="+key)
+	}
+	s, err := launch(binary, args...)
 	if err != nil {
 		return err
 	}
 	defer s.kill()
+	s.encrypted = encrypted
 	before, err := s.usage()
 	if err != nil {
 		return err
@@ -137,7 +155,11 @@ func measureIdle(binary string, n int) error {
 	}
 	cost := after.memory - before.memory
 	fmt.Printf("before: %v\nafter:  %v\n%d idle connections cost %.1f MiB, %.1f KiB each\n", before, after, n, float64(cost)/mib, float64(cost)/1024/float64(n))
-	if limit := int64(idleMemoryMax) * int64(n) / 10_000; cost > limit {
+	most := int64(idleMemoryMax)
+	if encrypted {
+		most = idleMemoryTLSMax
+	}
+	if limit := most * int64(n) / 10_000; cost > limit {
 		return fmt.Errorf("more than %d MiB", limit/mib)
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 type server struct {
 	process          *exec.Cmd
 	address, metrics string
+	encrypted        bool // login goes over TLS
 }
 
 // launch starts the server and waits until it is ready.
