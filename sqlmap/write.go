@@ -29,7 +29,7 @@ func (p *planner) writeTarget(r *pg_query.RangeVar) error {
 		return unsupported(r.Location, "writing to cache_entries is", "Write to blob, which has the same rows.")
 	}
 	if findRelation(name) != nil {
-		return unsupported(r.Location, "writing to "+name+" is", "Only blob can be written.")
+		return unsupported(r.Location, "writing to "+name+" is", "Only blob can be written, and with UPDATE the limits in cache_namespaces.")
 	}
 	return undefinedRelation(r)
 }

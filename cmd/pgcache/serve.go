@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -214,7 +215,16 @@ func (s *settings) syncInterval() time.Duration {
 
 // listenError says what to do about an address that cannot be had.
 func listenError(address string, err error) error {
-	return fmt.Errorf("listen on %s: %w; is another server running there? --listen chooses another address, port 0 a free one", address, errors.Unwrap(err))
+	hint := "is another server running there? --listen chooses another address, port 0 a free one"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		hint = "make the directory of the socket first"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "the user that runs pgcache needs the right to it"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = "no interface of this machine has the address"
+	}
+	return fmt.Errorf("listen on %s: %w; %s", address, errors.Unwrap(err), hint)
 }
 
 // l2BytesInUse is the disk budget that applies: none without a data directory.

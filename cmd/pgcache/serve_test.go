@@ -146,6 +146,7 @@ func TestServeRefuses(t *testing.T) {
 		want []string
 	}{
 		{[]string{"--listen=" + p.address}, []string{"listen on " + p.address, "in use", "--listen"}},
+		{[]string{"--listen=" + dir + "/nowhere"}, []string{"listen on " + dir + "/nowhere", "no such", "make the directory"}},
 		{[]string{"--listen=127.0.0.1:0", "--data-dir=" + dir}, []string{dir, "locked"}},
 	}
 	for _, test := range tests {

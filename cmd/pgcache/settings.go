@@ -114,6 +114,7 @@ func loadSettings(args []string, env func(string) (string, bool), stdout io.Writ
 	answered := false
 	parser, err := kong.New(&line, kong.Name("pgcache"), kong.Description(description),
 		kong.Writers(stdout, io.Discard), kong.Exit(func(int) { answered = true }),
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFunc(readDuration)),
 		kong.Resolvers(layers), kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}), kong.Help(printHelp))
 	if err != nil {
 		return nil, fmt.Errorf("describe settings: %w", err)
@@ -157,6 +158,21 @@ func printHelp(options kong.HelpOptions, parsed *kong.Context) error {
 		flag.Hidden = !slices.Contains(heeds, flag.Name)
 	}
 	return kong.DefaultHelpPrinter(options, parsed)
+}
+
+// readDuration reads a time. It is kong's but for the message, which says what to write.
+func readDuration(ctx *kong.DecodeContext, target reflect.Value) error {
+	token, err := ctx.Scan.PopValue("duration")
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprint(token.Value)
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a time: write it as 500ms, 30s or 1m30s", text)
+	}
+	target.Set(reflect.ValueOf(d))
+	return nil
 }
 
 // logLevel is a severity by name.

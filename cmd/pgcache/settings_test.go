@@ -179,6 +179,8 @@ func TestRefusedSettings(t *testing.T) {
 		file string
 		want []string // parts of the message
 	}{
+		{"a time that is none", []string{"--max-query-time=5"}, nil, "", []string{"--max-query-time", `"5"`, "1m30s"}},
+		{"a time that is none in the environment", nil, []string{"PGCACHE_WRITE_TIMEOUT=soon"}, "", []string{`"soon"`, "PGCACHE_WRITE_TIMEOUT", "1m30s"}},
 		{"unknown flag", []string{"--l1-bites=1"}, nil, "", []string{"--l1-bites", "--l1-bytes"}},
 		{"unknown command", []string{"server"}, nil, "", []string{"server"}},
 		{"bad size", []string{"--l1-bytes=lots"}, nil, "", []string{"--l1-bytes", `"lots"`, "256MiB"}},

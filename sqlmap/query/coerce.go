@@ -1,6 +1,8 @@
 package query
 
 import (
+	"errors"
+
 	"pgcache/pgwire"
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"
@@ -171,7 +173,10 @@ func (a *analyzer) literal(x *constExpr, target types.OID) (expr, error) {
 		return &castExpr{typing: typing{oid: target, typmod: -1, at: x.at}, arg: x, method: castText}, nil
 	}
 	v, err := types.ParseText(base, x.value.Bytes, nil)
-	if err != nil {
+	switch {
+	case errors.Is(err, types.ErrNoInput):
+		return nil, errorAt(x.at, pgwire.CodeFeatureNotSupported, "type %s is not supported", a.typeName(target))
+	case err != nil:
 		return nil, AtOffset(err, x.at)
 	}
 	return &constExpr{leaf: leaf{typing{oid: target, typmod: -1, at: x.at}}, value: v}, nil

@@ -167,8 +167,14 @@ func parseRareText(oid OID, text []byte, style *Style) (Value, error) {
 	return Value{}, noInput(oid)
 }
 
+// ErrNoInput is the cause of the error for a type that has no values here; who knows the
+// catalog can say its name.
+var ErrNoInput = errors.New("types: no input function")
+
 func noInput(oid OID) error {
-	return pgwire.Errorf(pgwire.CodeFeatureNotSupported, "type with OID %d is not supported", oid)
+	e := pgwire.Errorf(pgwire.CodeFeatureNotSupported, "type with OID %d is not supported", oid)
+	e.Cause = ErrNoInput
+	return e
 }
 
 // AppendText appends the text form of a value that is not NULL.
