@@ -74,12 +74,18 @@ func (c *client) send(messages ...pgproto3.FrontendMessage) error {
 			return err
 		}
 	}
+	if err := c.conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
 	_, err := c.conn.Write(out)
 	return err
 }
 
 // answer reads up to ReadyForQuery and returns the first field of the rows.
 func (c *client) answer() ([]string, error) {
+	if err := c.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return nil, err
+	}
 	var rows []string
 	var failure error
 	for {
