@@ -53,6 +53,14 @@ func (p *planner) utilityStatement(stmt *pg_query.Node) (*plan, error) {
 		return nil, unsupported(-1, "CREATE EXTENSION is", "There are no extensions; more than 900 of PostgreSQL's own functions are there.")
 	case *pg_query.Node_CreateStmt, *pg_query.Node_CreateTableAsStmt, *pg_query.Node_AlterTableStmt, *pg_query.Node_DropStmt, *pg_query.Node_IndexStmt:
 		return nil, unsupported(-1, "creating or changing tables is", generalHint)
+	case *pg_query.Node_VacuumStmt:
+		return nil, unsupported(-1, "VACUUM and ANALYZE are", "Nothing needs them: what has expired is removed by itself, at once by SELECT * FROM sweep_expired(max_entries, max_ms).")
+	case *pg_query.Node_LockStmt:
+		return nil, unsupported(-1, "LOCK is", "Compare and set by version, or take a lease: SELECT * FROM cache_get(ns, key, lease_ms => …).")
+	case *pg_query.Node_MergeStmt:
+		return nil, unsupported(-1, "MERGE is", "Write INSERT … ON CONFLICT (ns, key) DO UPDATE SET ….")
+	case *pg_query.Node_AlterSystemStmt:
+		return nil, unsupported(-1, "ALTER SYSTEM is", "Settings are flags, environment variables and the configuration file, which a start reads: SELECT * FROM cache_settings shows them.")
 	}
 	return nil, unsupported(-1, "this statement is", generalHint)
 }

@@ -169,6 +169,8 @@ func (p *arrayParser) entry(depth int) error {
 	p.depth = depth + 1
 	item, isQuoted, rest, ok := arrayItem(p.rest)
 	switch {
+	case !ok && len(rest) == 0:
+		return malformedArray(p.text, "Unexpected end of input.")
 	case !ok:
 		return malformedArray(p.text, "Unexpected array element.")
 	case !isQuoted && len(item) == 0:
@@ -186,7 +188,8 @@ func (p *arrayParser) entry(depth int) error {
 
 func firstByteText(s []byte) []byte { return s[:min(len(s), 1)] }
 
-// arrayItem cuts the first item off s; rest begins with what ended it.
+// arrayItem cuts the first item off s; rest begins with what ended it. If it is not ok, rest
+// begins with what cannot be there, and is empty where s ended too early.
 func arrayItem(s []byte) (item []byte, isQuoted bool, rest []byte, ok bool) {
 	if s[0] == '"' {
 		return quotedItem(s)
@@ -197,7 +200,7 @@ func arrayItem(s []byte) (item []byte, isQuoted bool, rest []byte, ok bool) {
 		case ',', '}':
 			return unescape(trimSpace(s[:i]), escaped), false, s[i:], true
 		case '{', '"':
-			return nil, false, nil, false
+			return nil, false, s[i:], false
 		case '\\':
 			escaped = true
 			i++
