@@ -25,6 +25,8 @@ type marks struct {
 		bytes int
 		full  bool // some found no room: nothing of what is stored may be read
 		epoch int  // of the database: its number of reopenings
+		// waiting: the database could not be reopened, and the next try has not begun.
+		waiting bool
 	}
 }
 
@@ -110,12 +112,29 @@ func (m *marks) some(n int) map[string]cache.Sequence {
 }
 
 // overflow notes that something that must be hidden found no room. It is too late for that
-// once the database is being reopened: then it returns false.
+// while the database is being reopened: then it returns false.
 func (m *marks) overflow(epoch int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mu.full = m.mu.full || m.mu.epoch == epoch
-	return m.mu.epoch == epoch
+	inTime := m.mu.epoch == epoch || m.mu.waiting && m.mu.epoch == epoch+1
+	m.mu.full = m.mu.full || inTime
+	return inTime
+}
+
+// await says that the database could not be reopened: until that is tried again, which may
+// be never, more may find no room.
+func (m *marks) await() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.waiting = true
+}
+
+// again begins another try. It returns false if the database that comes must be emptied.
+func (m *marks) again() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.waiting = false
+	return !m.mu.full
 }
 
 // reopening hides what a database that is being reopened may have lost and shows as older

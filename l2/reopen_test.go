@@ -362,6 +362,55 @@ func TestReopenStartsEmpty(t *testing.T) {
 	validate(t, s)
 }
 
+// A disk that works for a moment and fails for long after does not end puts to the cache when
+// marks are full; the tier starts empty then.
+func TestReopenOnDiskThatFailsOn(t *testing.T) {
+	if os.Getenv(faultEnv) == "" {
+		inChild(t, t.Name(), "fails on")
+		return
+	}
+	ctx := context.Background()
+	var isDead, isWell atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if isProbe(op) && op.Kind == errorfs.OpRemove && !isWell.Load() {
+			isDead.Store(true) // that it works was the last that was heard of it
+			return nil
+		}
+		if isDead.Load() && !isWell.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	cfg := fileConfig(fs)
+	cfg.TickInterval = 10 * time.Millisecond
+	tier := openTier(t, cfg)
+	s := withNamespace(t, tier.store())
+	put(t, s, keyOf(1), 1, "old")
+	s.degrade(errors.New("a test"))
+	// Wait for the attempt that fails: while it is made, what finds no room is an error.
+	awaitTrue(t, "the attempt fails", func() bool {
+		s.marks.mu.RLock()
+		defer s.marks.mu.RUnlock()
+		return isDead.Load() && s.marks.mu.waiting
+	})
+	ops := make([]cache.TierOp, 200)
+	for n := 0; n < 2*marksBytesMax; {
+		for i := range ops {
+			ops[i] = putOp(testNS, fmt.Sprintf("%01000d", n), sequence(n+1000), nil, attrs())
+			n += 1000
+		}
+		if err := tier.Write(ctx, ops, false); err != nil || !ops[0].Rejected {
+			t.Fatalf("after %d bytes of keys: %v", n, err)
+		}
+	}
+	isWell.Store(true)
+	s = awaitReopened(t, tier, s)
+	if n := s.Stats().Entries; n != 0 || s.marks.count.Load() != 0 {
+		t.Errorf("%d entries, %d marks", n, s.marks.count.Load())
+	}
+	validate(t, s)
+}
+
 // While the tier breaks and opens itself again, some times, readers and writers go on: nobody
 // reads what is older than a write that had returned before.
 func TestReopenWhileServing(t *testing.T) {

@@ -83,11 +83,13 @@ func (t *Tier) replace(reopened *int) bool {
 			}
 		}
 		*reopened++
+		from.emptied = !from.marks.again()
 		next, err := replacement(t.background, t.cfg, from)
 		if t.background.Err() != nil {
 			return false
 		}
 		if err != nil {
+			from.marks.await()
 			t.cfg.Logger.Error("l2: the broken disk tier cannot be opened again", "attempt", *reopened, "attempts_max", reopensMax, "error", err)
 			continue
 		}
