@@ -114,7 +114,7 @@ func (c *cursorPortal) read(x *execution) ([]types.Value, bool, error) {
 	if c.isRead {
 		return nil, false, nil
 	}
-	c.rows.env.Ctx = x.env.Ctx
+	c.rows.env.SetContext(x.env.Ctx)
 	if len(c.rows.values) != len(c.rows.columns) {
 		c.rows.values = make([]types.Value, len(c.rows.columns))
 	}

@@ -148,7 +148,7 @@ func (x *execution) execute(ctx context.Context, r *pgwire.Reply, isAlone bool) 
 	x.runs++
 	defer func() { x.reply = nil }()
 	if x.started {
-		x.env.Ctx = ctx
+		x.env.SetContext(ctx)
 		return x.send(r)
 	}
 	x.started, x.isAlone = true, isAlone && x.session.status == pgwire.TxIdle && !x.session.tx.isOpen

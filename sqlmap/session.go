@@ -194,7 +194,7 @@ func (s *session) env(ctx context.Context, e *query.Env) {
 	s.own.roles = nil
 	e.Ctx, e.Session, e.Catalog, e.Clock, e.Limits = ctx, s.own, h.catalog, h.config.Now, h.config.QueryLimits
 	e.Style = s.settings.style(s.now())
-	e.Style.Names = s.own.names
+	e.Style.Names, e.Style.Ctx = s.own.names, ctx
 	e.StatementTime = s.statementTime
 }
 

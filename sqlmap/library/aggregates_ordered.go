@@ -273,7 +273,7 @@ func jsonArrayAggregate(signature string, t types.OID, skipsNulls bool) implemen
 			if out == nil {
 				return null()
 			}
-			return finishJSON(t, append(append([]byte{}, out...), ']'), nil)
+			return finishJSON(c, t, append(append([]byte{}, out...), ']'), nil)
 		}}
 	})
 }
@@ -317,7 +317,7 @@ func jsonObjectAggregate(signature string, t types.OID, skipsNulls, isUnique boo
 			if out == nil {
 				return null()
 			}
-			return finishJSON(t, append(append([]byte{}, out...), " }"...), nil)
+			return finishJSON(c, t, append(append([]byte{}, out...), " }"...), nil)
 		}}
 	})
 }

@@ -72,7 +72,10 @@ func arrays() []implementation {
 func joinArray(c *schema.Call, a []value, forNull *value) (value, error) {
 	elem := elementType(c, 0)
 	out, any := []byte{}, false
-	for _, v := range a[0].Elems {
+	for i, v := range a[0].Elems {
+		if err := c.Interrupted(i); err != nil {
+			return value{}, err
+		}
 		if v.IsNull && forNull == nil {
 			continue
 		}
@@ -271,12 +274,27 @@ func arraySets() []implementation {
 	holds := func(t types.OID, list []value, v value) bool {
 		return !v.IsNull && slices.ContainsFunc(list, func(x value) bool { return !x.IsNull && types.Compare(t, x, v) == 0 })
 	}
+	// search looks in all for the elements of part until one is found, or is not.
+	search := func(c *schema.Call, all, part value, isFound bool) (bool, error) {
+		t := elementType(c, 0)
+		for _, v := range part.Elems {
+			if err := c.Interrupted(0); err != nil {
+				return false, err
+			}
+			if holds(t, all.Elems, v) == isFound {
+				return true, nil
+			}
+		}
+		return false, nil
+	}
 	contains := func(c *schema.Call, all, part value) (value, error) {
-		return boolean(!slices.ContainsFunc(part.Elems, func(v value) bool { return !holds(elementType(c, 0), all.Elems, v) })), nil
+		isMissing, err := search(c, all, part, false)
+		return boolean(!isMissing), err
 	}
 	return []implementation{
 		call("arrayoverlap(anyarray,anyarray)", func(c *schema.Call, a []value) (value, error) {
-			return boolean(slices.ContainsFunc(a[0].Elems, func(v value) bool { return holds(elementType(c, 0), a[1].Elems, v) })), nil
+			overlaps, err := search(c, a[1], a[0], true)
+			return boolean(overlaps), err
 		}),
 		call("arraycontains(anyarray,anyarray)", func(c *schema.Call, a []value) (value, error) { return contains(c, a[0], a[1]) }),
 		call("arraycontained(anyarray,anyarray)", func(c *schema.Call, a []value) (value, error) { return contains(c, a[1], a[0]) }),

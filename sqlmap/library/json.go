@@ -20,30 +20,14 @@ type member struct {
 
 // members are those of an object, in the order of the text; ok is false for other JSON.
 func members(doc []byte) (list []member, ok bool) {
-	d := json.NewDecoder(bytes.NewReader(doc))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return nil, false
-	}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, false
-		}
-		m := member{key: key.(string)}
-		if d.Decode(&m.value) != nil {
-			return nil, false
-		}
-		list = append(list, m)
-	}
-	return list, true
+	ok = types.EachJSONMember(doc, func(key string, value []byte) { list = append(list, member{key, value}) })
+	return list, ok
 }
 
 // items are those of an array; ok is false for other JSON.
 func items(doc []byte) (list []rawMessage, ok bool) {
-	if kindOf(doc) != "array" {
-		return nil, false
-	}
-	return list, json.Unmarshal(doc, &list) == nil
+	ok = types.EachJSONItem(doc, func(item []byte) { list = append(list, item) })
+	return list, ok
 }
 
 // kindOf is json_typeof.
@@ -105,26 +89,26 @@ func item(doc []byte, index int64) ([]byte, bool) {
 }
 
 // follow is doc #> path.
-func follow(doc []byte, path []value) ([]byte, bool) {
+func follow(c *schema.Call, doc []byte, path []value) ([]byte, bool, error) {
 	for _, step := range path {
-		if step.IsNull {
-			return nil, false
+		if err := c.Interrupted(0); err != nil || step.IsNull {
+			return nil, false, err
 		}
 		ok := false
 		if kindOf(doc) == "array" {
 			index, err := strconv.ParseInt(step.Text(), 10, 32)
 			if err != nil {
-				return nil, false
+				return nil, false, nil
 			}
 			doc, ok = item(doc, index)
 		} else {
 			doc, ok = field(doc, step.Text())
 		}
 		if !ok {
-			return nil, false
+			return nil, false, nil
 		}
 	}
-	return doc, true
+	return doc, true, nil
 }
 
 // jsonKinds are both types, with the prefix of their functions.
@@ -136,17 +120,30 @@ func jsonKinds() map[string]types.OID {
 func documents() []implementation {
 	var out []implementation
 	for name, t := range jsonKinds() {
-		finish := func(doc []byte, err error) (value, error) { return finishJSON(t, doc, err) }
+		finish := func(c *schema.Call, doc []byte, err error) (value, error) { return finishJSON(c, t, doc, err) }
 		out = append(out,
 			call("to_"+name+"(anyelement)", func(c *schema.Call, a []value) (value, error) {
-				return finish(appendJSON(nil, c, argumentType(c, 0), a[0], 0))
+				doc, err := appendJSON(nil, c, argumentType(c, 0), a[0], 0)
+				return finish(c, doc, err)
 			}),
-			call(name+"_build_object(any)", func(c *schema.Call, a []value) (value, error) { return finish(buildObject(c, name, a)) }),
-			call(name+"_build_array(any)", func(c *schema.Call, a []value) (value, error) { return finish(buildArray(c, a)) }),
+			call(name+"_build_object(any)", func(c *schema.Call, a []value) (value, error) {
+				doc, err := buildObject(c, name, a)
+				return finish(c, doc, err)
+			}),
+			call(name+"_build_array(any)", func(c *schema.Call, a []value) (value, error) {
+				doc, err := buildArray(c, a)
+				return finish(c, doc, err)
+			}),
 			constant(name+"_build_object()", text("{}")),
 			constant(name+"_build_array()", text("[]")),
-			pure(name+"_object(text[])", func(a []value) (value, error) { return finish(objectOfTexts(a[0].Elems)) }),
-			pure(name+"_object(text[],text[])", func(a []value) (value, error) { return finish(objectOfPairs(a[0].Elems, a[1].Elems)) }),
+			call(name+"_object(text[])", func(c *schema.Call, a []value) (value, error) {
+				doc, err := objectOfTexts(c, a[0].Elems)
+				return finish(c, doc, err)
+			}),
+			call(name+"_object(text[],text[])", func(c *schema.Call, a []value) (value, error) {
+				doc, err := objectOfPairs(c, a[0].Elems, a[1].Elems)
+				return finish(c, doc, err)
+			}),
 			pure(name+"_typeof("+name+")", func(a []value) (value, error) { return text(kindOf(a[0].Bytes)), nil }),
 			pure(name+"_array_length("+name+")", func(a []value) (value, error) {
 				list, ok := items(a[0].Bytes)
@@ -155,7 +152,10 @@ func documents() []implementation {
 				}
 				return number(int64(len(list))), nil
 			}),
-			pure(name+"_strip_nulls("+name+")", func(a []value) (value, error) { return finish(stripNulls(nil, a[0].Bytes, 0)) }))
+			call(name+"_strip_nulls("+name+")", func(c *schema.Call, a []value) (value, error) {
+				doc, err := stripNulls(c, nil, a[0].Bytes, 0)
+				return finish(c, doc, err)
+			}))
 	}
 	return append(out,
 		call("row_to_json(record)", func(c *schema.Call, a []value) (value, error) {
@@ -174,7 +174,7 @@ func documents() []implementation {
 }
 
 // finishJSON checks the length, and gives jsonb its layout.
-func finishJSON(t types.OID, doc []byte, err error) (value, error) {
+func finishJSON(c *schema.Call, t types.OID, doc []byte, err error) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
@@ -182,7 +182,7 @@ func finishJSON(t types.OID, doc []byte, err error) (value, error) {
 		return value{}, errTooLong()
 	}
 	if t == types.JSONB {
-		return types.ParseText(t, doc, nil)
+		return types.ParseText(t, doc, &c.Style)
 	}
 	return bytesOf(doc), nil
 }
@@ -251,6 +251,9 @@ func appendJSONArray(dst []byte, c *schema.Call, elem types.OID, v value, dims [
 	if len(dims) > 0 {
 		size := len(v.Elems) / int(max(dims[0].Length, 1))
 		for i := range int(dims[0].Length) {
+			if err := c.Interrupted(i); err != nil {
+				return nil, err
+			}
 			if i > 0 {
 				dst = append(dst, ',')
 			}
@@ -301,6 +304,9 @@ func buildObject(c *schema.Call, name string, a []value) ([]byte, error) {
 	}
 	out := []byte{'{'}
 	for i := 0; i < len(a); i += 2 {
+		if err := c.Interrupted(i); err != nil {
+			return nil, err
+		}
 		if i > 0 {
 			out = append(out, ", "...)
 		}
@@ -320,6 +326,9 @@ func buildArray(c *schema.Call, a []value) ([]byte, error) {
 	a, typeOf := spread(c, a)
 	out := []byte{'['}
 	for i := range a {
+		if err := c.Interrupted(i); err != nil {
+			return nil, err
+		}
 		if i > 0 {
 			out = append(out, ", "...)
 		}
@@ -331,7 +340,7 @@ func buildArray(c *schema.Call, a []value) ([]byte, error) {
 	return append(out, ']'), nil
 }
 
-func objectOfTexts(a []value) ([]byte, error) {
+func objectOfTexts(c *schema.Call, a []value) ([]byte, error) {
 	if len(a)%2 != 0 {
 		return nil, pgwire.Errorf(pgwire.CodeArraySubscriptError, "array must have even number of elements")
 	}
@@ -339,15 +348,18 @@ func objectOfTexts(a []value) ([]byte, error) {
 	for i := 0; i < len(a); i += 2 {
 		keys, values = append(keys, a[i]), append(values, a[i+1])
 	}
-	return objectOfPairs(keys, values)
+	return objectOfPairs(c, keys, values)
 }
 
-func objectOfPairs(keys, values []value) ([]byte, error) {
+func objectOfPairs(c *schema.Call, keys, values []value) ([]byte, error) {
 	if len(keys) != len(values) {
 		return nil, pgwire.Errorf(pgwire.CodeArraySubscriptError, "mismatched array dimensions")
 	}
 	out := []byte{'{'}
 	for i := range keys {
+		if err := c.Interrupted(i); err != nil {
+			return nil, err
+		}
 		if keys[i].IsNull {
 			return nil, pgwire.Errorf(pgwire.CodeNullValueNotAllowed, "null value not allowed for object key")
 		}
@@ -365,11 +377,14 @@ func objectOfPairs(keys, values []value) ([]byte, error) {
 }
 
 // stripNulls leaves out members that are null.
-func stripNulls(dst, doc []byte, depth int) ([]byte, error) {
+func stripNulls(c *schema.Call, dst, doc []byte, depth int) ([]byte, error) {
 	if depth > jsonDepthMax {
 		return nil, pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "JSON is nested more than %d levels deep", jsonDepthMax)
 	}
-	var err error
+	err := c.Interrupted(0) // what is nested is read once for every level
+	if err != nil {
+		return nil, err
+	}
 	if list, ok := members(doc); ok {
 		dst = append(dst, '{')
 		any := false
@@ -382,7 +397,7 @@ func stripNulls(dst, doc []byte, depth int) ([]byte, error) {
 			}
 			any = true
 			dst = append(types.AppendJSONString(dst, m.key), ':')
-			if dst, err = stripNulls(dst, m.value, depth+1); err != nil {
+			if dst, err = stripNulls(c, dst, m.value, depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -394,7 +409,7 @@ func stripNulls(dst, doc []byte, depth int) ([]byte, error) {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			if dst, err = stripNulls(dst, e, depth+1); err != nil {
+			if dst, err = stripNulls(c, dst, e, depth+1); err != nil {
 				return nil, err
 			}
 		}

@@ -24,11 +24,11 @@ func documentConstructs() []implementation {
 	for name, t := range jsonKinds() {
 		out = append(out, construct(name+"_object", t, []types.OID{types.Bool, types.Bool}, func(c *schema.Call, a []value) (value, error) {
 			doc, err := constructObject(c, a)
-			return finishJSON(t, doc, err)
+			return finishJSON(c, t, doc, err)
 		})...)
 		out = append(out, construct(name+"_array", t, []types.OID{types.Bool}, func(c *schema.Call, a []value) (value, error) {
 			doc, err := constructArray(c, a)
-			return finishJSON(t, doc, err)
+			return finishJSON(c, t, doc, err)
 		})...)
 	}
 	isJSON := &schema.Function{Name: "is_json", Args: []types.OID{types.Text, types.Bool, typeAny}, Variadic: typeAny, Returns: types.Bool, Volatility: 'i', IsStrict: true}

@@ -32,8 +32,11 @@ func documentOperators() []implementation {
 					doc, ok := item(a[0].Bytes, a[1].Int)
 					return answer(doc, ok, asText)
 				}),
-				pure(name+"_extract_path"+suffix+"("+name+",text[])", func(a []value) (value, error) {
-					doc, ok := follow(a[0].Bytes, a[1].Elems)
+				call(name+"_extract_path"+suffix+"("+name+",text[])", func(c *schema.Call, a []value) (value, error) {
+					doc, ok, err := follow(c, a[0].Bytes, a[1].Elems)
+					if err != nil {
+						return value{}, err
+					}
 					return answer(doc, ok, asText)
 				}))
 		}
@@ -54,50 +57,77 @@ func hasKey(doc []byte, key string) bool {
 }
 
 func documentTests() []implementation {
-	all := func(a []value, any bool) bool {
+	all := func(c *schema.Call, a []value, any bool) (value, error) {
 		for _, key := range a[1].Elems {
+			if err := c.Interrupted(0); err != nil {
+				return value{}, err
+			}
 			if !key.IsNull && hasKey(a[0].Bytes, key.Text()) == any {
-				return any
+				return boolean(any), nil
 			}
 		}
-		return !any
+		return boolean(!any), nil
+	}
+	contains := func(c *schema.Call, doc, part value) (value, error) {
+		t := containment{call: c, steps: types.StepsPerCheck}
+		holds := t.contains(doc.Bytes, part.Bytes, true)
+		return boolean(holds), t.err
 	}
 	return []implementation{
 		pure("jsonb_exists(jsonb,text)", func(a []value) (value, error) { return boolean(hasKey(a[0].Bytes, a[1].Text())), nil }),
-		pure("jsonb_exists_any(jsonb,text[])", func(a []value) (value, error) { return boolean(all(a, true)), nil }),
-		pure("jsonb_exists_all(jsonb,text[])", func(a []value) (value, error) { return boolean(all(a, false)), nil }),
-		pure("jsonb_contains(jsonb,jsonb)", func(a []value) (value, error) { return boolean(documentContains(a[0].Bytes, a[1].Bytes, true)), nil }),
-		pure("jsonb_contained(jsonb,jsonb)", func(a []value) (value, error) { return boolean(documentContains(a[1].Bytes, a[0].Bytes, true)), nil }),
+		call("jsonb_exists_any(jsonb,text[])", func(c *schema.Call, a []value) (value, error) { return all(c, a, true) }),
+		call("jsonb_exists_all(jsonb,text[])", func(c *schema.Call, a []value) (value, error) { return all(c, a, false) }),
+		call("jsonb_contains(jsonb,jsonb)", func(c *schema.Call, a []value) (value, error) { return contains(c, a[0], a[1]) }),
+		call("jsonb_contained(jsonb,jsonb)", func(c *schema.Call, a []value) (value, error) { return contains(c, a[1], a[0]) }),
 	}
 }
 
-// documentContains is doc @> part. At the top, an array contains a scalar that it has.
-func documentContains(doc, part []byte, isTop bool) bool {
+// containment is doc @> part, which compares every item with every other.
+type containment struct {
+	call  *schema.Call
+	steps int   // since the context was asked
+	err   error // the statement has ended
+}
+
+// contains reports what it says. At the top, an array contains a scalar that it has.
+func (t *containment) contains(doc, part []byte, isTop bool) bool {
+	const bytesPerStep = 64 // of reading
+	if t.steps += 1 + (len(doc)+len(part))/bytesPerStep; t.steps >= types.StepsPerCheck && t.err == nil {
+		t.err, t.steps = t.call.Interrupted(0), 0
+	}
+	if t.err != nil {
+		return false
+	}
 	kind := kindOf(doc)
 	if want, ok := items(part); ok {
 		have, isArray := items(doc)
 		return isArray && !slices.ContainsFunc(want, func(w rawMessage) bool {
-			return !slices.ContainsFunc(have, func(h rawMessage) bool { return documentContains(h, w, false) })
+			return !slices.ContainsFunc(have, func(h rawMessage) bool { return t.contains(h, w, false) })
 		})
 	}
 	if want, ok := members(part); ok {
-		return kind == "object" && !slices.ContainsFunc(want, func(m member) bool {
-			v, has := field(doc, m.key)
-			return !has || !documentContains(v, m.value, false)
+		if kind != "object" {
+			return false
+		}
+		have := make(map[string][]byte)
+		types.EachJSONMember(doc, func(key string, value []byte) { have[key] = value })
+		return !slices.ContainsFunc(want, func(m member) bool {
+			v, has := have[m.key]
+			return !has || !t.contains(v, m.value, false)
 		})
 	}
 	if have, ok := items(doc); ok {
-		return isTop && slices.ContainsFunc(have, func(h rawMessage) bool { return documentContains(h, part, false) })
+		return isTop && slices.ContainsFunc(have, func(h rawMessage) bool { return t.contains(h, part, false) })
 	}
 	return kind != "object" && types.Compare(types.JSONB, bytesOf(doc), bytesOf(part)) == 0
 }
 
 func documentChanges() []implementation {
 	return []implementation{
-		pure("jsonb_concat(jsonb,jsonb)", func(a []value) (value, error) { return types.JSONConcat(a[0], a[1]) }),
-		pure("jsonb_delete(jsonb,text)", func(a []value) (value, error) { return removeKeys(a[0], a[1:2]) }),
-		pure("jsonb_delete(jsonb,text[])", func(a []value) (value, error) { return removeKeys(a[0], a[1].Elems) }),
-		pure("jsonb_delete(jsonb,int4)", func(a []value) (value, error) {
+		call("jsonb_concat(jsonb,jsonb)", func(c *schema.Call, a []value) (value, error) { return types.JSONConcat(c.Ctx, a[0], a[1]) }),
+		call("jsonb_delete(jsonb,text)", func(c *schema.Call, a []value) (value, error) { return removeKeys(c, a[0], a[1:2]) }),
+		call("jsonb_delete(jsonb,text[])", func(c *schema.Call, a []value) (value, error) { return removeKeys(c, a[0], a[1].Elems) }),
+		call("jsonb_delete(jsonb,int4)", func(c *schema.Call, a []value) (value, error) {
 			list, ok := items(a[0].Bytes)
 			if !ok {
 				return value{}, invalidParameter("cannot delete from %s using integer index", kindOf(a[0].Bytes))
@@ -109,32 +139,32 @@ func documentChanges() []implementation {
 			if at >= 0 && at < int64(len(list)) {
 				list = slices.Delete(list, int(at), int(at)+1)
 			}
-			return finishJSON(types.JSONB, appendItems(nil, list), nil)
+			return finishJSON(c, types.JSONB, appendItems(nil, list), nil)
 		}),
-		pure("jsonb_delete_path(jsonb,text[])", func(a []value) (value, error) {
-			doc, err := changePath(a[0].Bytes, a[1].Elems, nil, change{removes: true})
-			return finishJSON(types.JSONB, doc, err)
+		call("jsonb_delete_path(jsonb,text[])", func(c *schema.Call, a []value) (value, error) {
+			doc, err := changePath(a[0].Bytes, a[1].Elems, nil, change{call: c, removes: true})
+			return finishJSON(c, types.JSONB, doc, err)
 		}),
-		pure("jsonb_set(jsonb,text[],jsonb,bool)", func(a []value) (value, error) {
-			doc, err := changePath(a[0].Bytes, a[1].Elems, a[2].Bytes, change{creates: a[3].IsTrue()})
-			return finishJSON(types.JSONB, doc, err)
+		call("jsonb_set(jsonb,text[],jsonb,bool)", func(c *schema.Call, a []value) (value, error) {
+			doc, err := changePath(a[0].Bytes, a[1].Elems, a[2].Bytes, change{call: c, creates: a[3].IsTrue()})
+			return finishJSON(c, types.JSONB, doc, err)
 		}),
-		pure("jsonb_set_lax(jsonb,text[],jsonb,bool,text)", setLax),
-		pure("jsonb_insert(jsonb,text[],jsonb,bool)", func(a []value) (value, error) {
-			doc, err := changePath(a[0].Bytes, a[1].Elems, a[2].Bytes, change{inserts: true, creates: true, after: a[3].IsTrue()})
-			return finishJSON(types.JSONB, doc, err)
+		call("jsonb_set_lax(jsonb,text[],jsonb,bool,text)", setLax),
+		call("jsonb_insert(jsonb,text[],jsonb,bool)", func(c *schema.Call, a []value) (value, error) {
+			doc, err := changePath(a[0].Bytes, a[1].Elems, a[2].Bytes, change{call: c, inserts: true, creates: true, after: a[3].IsTrue()})
+			return finishJSON(c, types.JSONB, doc, err)
 		}),
 	}
 }
 
 // setLax is jsonb_set with a word for what NULL means.
-func setLax(a []value) (value, error) {
+func setLax(c *schema.Call, a []value) (value, error) {
 	for _, v := range []value{a[0], a[1], a[3]} {
 		if v.IsNull {
 			return null()
 		}
 	}
-	how := change{creates: a[3].IsTrue()}
+	how := change{call: c, creates: a[3].IsTrue()}
 	replacement := a[2].Bytes
 	if a[2].IsNull {
 		switch a[4].Text() {
@@ -143,7 +173,7 @@ func setLax(a []value) (value, error) {
 		case "return_target":
 			return a[0], nil
 		case "delete_key":
-			how = change{removes: true}
+			how = change{call: c, removes: true}
 		case "raise_exception":
 			return value{}, pgwire.Errorf(pgwire.CodeNullValueNotAllowed, "JSON value must not be null")
 		default:
@@ -151,7 +181,7 @@ func setLax(a []value) (value, error) {
 		}
 	}
 	doc, err := changePath(a[0].Bytes, a[1].Elems, replacement, how)
-	return finishJSON(types.JSONB, doc, err)
+	return finishJSON(c, types.JSONB, doc, err)
 }
 
 func appendItems(dst []byte, list []rawMessage) []byte {
@@ -177,28 +207,31 @@ func appendMembers(dst []byte, list []member) []byte {
 	return append(dst, '}')
 }
 
-func removeKeys(doc value, keys []value) (value, error) {
+func removeKeys(c *schema.Call, doc value, keys []value) (value, error) {
 	isKey := func(s string) bool {
 		return slices.ContainsFunc(keys, func(k value) bool { return !k.IsNull && k.Text() == s })
 	}
 	if list, ok := members(doc.Bytes); ok {
-		return finishJSON(types.JSONB, appendMembers(nil, slices.DeleteFunc(list, func(m member) bool { return isKey(m.key) })), nil)
+		return finishJSON(c, types.JSONB, appendMembers(nil, slices.DeleteFunc(list, func(m member) bool { return isKey(m.key) })), nil)
 	}
 	list, ok := items(doc.Bytes)
 	if !ok {
 		return value{}, invalidParameter("cannot delete from scalar")
 	}
 	list = slices.DeleteFunc(list, func(e rawMessage) bool { return kindOf(e) == "string" && isKey(plain(e).Text()) })
-	return finishJSON(types.JSONB, appendItems(nil, list), nil)
+	return finishJSON(c, types.JSONB, appendItems(nil, list), nil)
 }
 
 // change says what to do at the end of a path.
-type change struct{ removes, creates, inserts, after bool }
+type change struct {
+	call                             *schema.Call
+	removes, creates, inserts, after bool
+}
 
 // changePath changes what is at the end of a path. The path is bounded by the depth of doc.
 func changePath(doc []byte, path []value, replacement []byte, how change) ([]byte, error) {
-	if len(path) == 0 {
-		return doc, nil
+	if err := how.call.Interrupted(0); err != nil || len(path) == 0 {
+		return doc, err
 	}
 	if path[0].IsNull {
 		return nil, pgwire.Errorf(pgwire.CodeNullValueNotAllowed, "path element at position 1 is null")

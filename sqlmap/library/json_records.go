@@ -129,12 +129,15 @@ func valueOfJSON(c *schema.Call, t types.OID, doc []byte, depth int) (value, err
 	if depth > jsonDepthMax {
 		return value{}, pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "JSON is nested more than %d levels deep", jsonDepthMax)
 	}
+	if err := c.Interrupted(0); err != nil {
+		return value{}, err
+	}
 	kind := kindOf(doc)
 	if kind == "null" {
 		return types.Null(), nil
 	}
 	if t == types.JSON || t == types.JSONB {
-		return types.ParseText(t, doc, nil)
+		return types.ParseText(t, doc, &c.Style)
 	}
 	described := c.Catalog.Type(t)
 	switch {
@@ -163,6 +166,9 @@ func arrayLiteral(c *schema.Call, elem types.OID, dst, doc []byte, depth int) ([
 	elements, _ := items(doc)
 	dst = append(dst, '{')
 	for i, e := range elements {
+		if err := c.Interrupted(i); err != nil {
+			return nil, err
+		}
 		if i > 0 {
 			dst = append(dst, ',')
 		}

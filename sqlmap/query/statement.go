@@ -130,7 +130,8 @@ func (c *Cursor) Next() ([]types.Value, error) { return c.rows.next() }
 // not count.
 func (c *Cursor) Resume(ctx context.Context) {
 	b := c.x.budget
-	c.x.env.Ctx, b.ctx = ctx, ctx
+	c.x.env.SetContext(ctx)
+	b.ctx = ctx
 	b.began = b.now().Add(-b.used)
 }
 

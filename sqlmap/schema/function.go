@@ -34,6 +34,12 @@ type Env struct {
 	Charge func(bytes int64) error
 }
 
+// SetContext gives a statement that goes on the context of the request that it goes on for.
+func (e *Env) SetContext(ctx context.Context) { e.Ctx, e.Style.Ctx = ctx, ctx }
+
+// Interrupted is the error of a statement that has ended, asked for once in many steps.
+func (e *Env) Interrupted(step int) error { return types.Interrupted(e.Ctx, step) }
+
 // Call is one place in a statement where a function is called.
 type Call struct {
 	*Env

@@ -129,6 +129,9 @@ func (p *arrayParser) level(depth int) error {
 		if len(p.rest) == 0 {
 			return malformedArray(p.text, "Unexpected end of input.")
 		}
+		if err := Interrupted(p.style.context(), len(p.elems)); err != nil {
+			return err
+		}
 		if err := p.entry(depth); err != nil {
 			return err
 		}

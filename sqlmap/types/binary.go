@@ -61,12 +61,12 @@ func ParseBinary(oid OID, data []byte) (Value, error) {
 		}
 		return OfBytes(data), nil
 	case JSON:
-		return parseJSON(oid, data)
+		return parseJSON(oid, data, nil)
 	case JSONB:
 		if len(data) == 0 || data[0] != jsonbEncoding {
 			return Value{}, pgwire.Errorf(pgwire.CodeInternalError, "unsupported jsonb version number %d", firstByte(data))
 		}
-		return parseJSON(oid, data[1:])
+		return parseJSON(oid, data[1:], nil)
 	case Void:
 		return Value{}, nil
 	case Date:

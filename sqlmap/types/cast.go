@@ -201,6 +201,9 @@ func castJSONScalar(v Value, to OID, style *Style) (Value, error) {
 func castArray(v Value, from, to OID, style *Style) (Value, error) {
 	out := make([]Value, len(v.Elems))
 	for i, e := range v.Elems {
+		if err := Interrupted(style.context(), i); err != nil {
+			return Value{}, err
+		}
 		if e.IsNull {
 			out[i] = e
 			continue

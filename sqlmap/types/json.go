@@ -2,9 +2,8 @@ package types
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"slices"
 
 	"pgcache/pgwire"
@@ -21,7 +20,7 @@ func invalidJSON(text []byte, detail string) error {
 
 // parseJSON checks the text; json keeps it as it is, jsonb gets PostgreSQL's layout: keys
 // sorted by length and bytes, the last of equal ones kept.
-func parseJSON(oid OID, text []byte) (Value, error) {
+func parseJSON(oid OID, text []byte, style *Style) (Value, error) {
 	if err := CheckUTF8(text); err != nil {
 		return Value{}, err
 	}
@@ -31,11 +30,12 @@ func parseJSON(oid OID, text []byte) (Value, error) {
 	if oid == JSON {
 		return OfBytes(text), nil
 	}
-	tree, err := decodeJSON(text)
+	r := jsonReader{rest: text, ctx: style.context()}
+	out, err := r.appendValue(make([]byte, 0, len(text)), 0)
 	if err != nil {
 		return Value{}, err
 	}
-	return OfBytes(tree.append(nil)), nil
+	return OfBytes(out), nil
 }
 
 // jsonNode is a JSON value: an object, an array, or a scalar.
@@ -51,75 +51,10 @@ type jsonMember struct {
 	value jsonNode
 }
 
-// decodeJSON reads a valid text.
-func decodeJSON(text []byte) (jsonNode, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	return readJSON(d, 0)
-}
-
-func readJSON(d *json.Decoder, depth int) (jsonNode, error) {
-	if depth > jsonDepthMax {
-		return jsonNode{}, pgwire.Errorf(pgwire.CodeProgramLimitExceeded, "JSON is nested more than %d levels deep", jsonDepthMax)
-	}
-	token, err := d.Token()
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return jsonNode{}, invalidJSON(nil, err.Error())
-	}
-	switch token := token.(type) {
-	case json.Delim:
-		if token == '{' {
-			return readObject(d, depth)
-		}
-		node := jsonNode{kind: '['}
-		for d.More() {
-			item, err := readJSON(d, depth+1)
-			if err != nil {
-				return node, err
-			}
-			node.items = append(node.items, item)
-		}
-		_, err := d.Token()
-		return node, err
-	case string:
-		if bytes.IndexByte([]byte(token), 0) >= 0 {
-			e := pgwire.Errorf(pgwire.CodeUntranslatableCharacter, "unsupported Unicode escape sequence")
-			e.Detail = "\\u0000 cannot be converted to text."
-			return jsonNode{}, e
-		}
-		return jsonNode{scalar: AppendJSONString(nil, token)}, nil
-	case json.Number:
-		v, err := parseNumeric([]byte(token))
-		return jsonNode{scalar: v.Bytes}, err
-	case bool:
-		if token {
-			return jsonNode{scalar: []byte("true")}, nil
-		}
-		return jsonNode{scalar: []byte("false")}, nil
-	}
-	return jsonNode{scalar: []byte("null")}, nil
-}
-
-func readObject(d *json.Decoder, depth int) (jsonNode, error) {
-	node := jsonNode{kind: '{'}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return node, invalidJSON(nil, err.Error())
-		}
-		name, _ := key.(string)
-		value, err := readJSON(d, depth+1)
-		if err != nil {
-			return node, err
-		}
-		node.members = append(node.members, jsonMember{name, value})
-	}
-	node.sortMembers()
-	_, err := d.Token()
-	return node, err
+// decodeJSON reads a valid text. The scalars of the tree may alias it.
+func decodeJSON(ctx context.Context, text []byte) (jsonNode, error) {
+	r := jsonReader{rest: text, ctx: ctx}
+	return r.node(0)
 }
 
 // sortMembers puts the members into jsonb's order; of equal keys the last counts.
@@ -201,7 +136,7 @@ type Pair struct{ Key, Value string }
 // FlatPairs reads an object whose values are all strings, in jsonb's order; ok is false
 // for any other JSON.
 func FlatPairs(v Value) (pairs []Pair, ok bool) {
-	tree, err := decodeJSON(v.Bytes)
+	tree, err := decodeJSON(context.Background(), v.Bytes)
 	if err != nil || tree.kind != '{' {
 		return nil, false
 	}
@@ -217,12 +152,12 @@ func FlatPairs(v Value) (pairs []Pair, ok bool) {
 
 // JSONConcat is a || b: the members of both objects, those of b preferred, or the items
 // of both arrays; what is no array counts as an array of itself beside one.
-func JSONConcat(a, b Value) (Value, error) {
-	x, err := decodeJSON(a.Bytes)
+func JSONConcat(ctx context.Context, a, b Value) (Value, error) {
+	x, err := decodeJSON(ctx, a.Bytes)
 	if err != nil {
 		return Value{}, err
 	}
-	y, err := decodeJSON(b.Bytes)
+	y, err := decodeJSON(ctx, b.Bytes)
 	if err != nil {
 		return Value{}, err
 	}
@@ -267,8 +202,8 @@ func compareJSON(a, b []byte) int {
 	if bytes.Equal(a, b) {
 		return 0
 	}
-	x, err1 := decodeJSON(a)
-	y, err2 := decodeJSON(b)
+	x, err1 := decodeJSON(context.Background(), a)
+	y, err2 := decodeJSON(context.Background(), b)
 	if err1 != nil || err2 != nil {
 		return bytes.Compare(a, b)
 	}

@@ -2,6 +2,7 @@ package types
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"math"
@@ -21,6 +22,8 @@ type Style struct {
 	Location    *time.Location // nil: UTC
 	Now         time.Time      // what 'now' and 'today' mean
 	Names       Names          // for regclass and its like; nil: they are shown as numbers
+	// Ctx is the statement's, which ends the reading of long texts; nil: nothing does.
+	Ctx context.Context
 }
 
 // Names turns the texts of regclass, regtype, regproc and their like into OIDs and back,
@@ -127,7 +130,7 @@ func ParseText(oid OID, text []byte, style *Style) (Value, error) {
 	case Interval:
 		return parseInterval(text)
 	case JSON, JSONB:
-		return parseJSON(oid, text)
+		return parseJSON(oid, text, style)
 	case UUID:
 		return parseUUID(text)
 	case Void:
