@@ -1,9 +1,9 @@
 package are
 
 import (
+	"bytes"
 	"context"
 	"regexp"
-	"regexp/syntax"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -23,10 +23,12 @@ const (
 
 // Expression is a compiled regular expression.
 type Expression struct {
-	linear     *regexp.Regexp // nil: backtracking runs it
-	mayBeEmpty bool
-	text       string // of linear
-	isLazy     bool
+	linear    *regexp.Regexp // nil: backtracking runs it
+	text      string         // of linear
+	prefix    []byte         // every match begins with it
+	size      int            // of the program, about
+	isLazy    bool
+	looksBack bool // what is before a match matters
 	// Package regexp cannot begin inside a text and still see what is before. next finds the match that
 	// begins at the second character of a text, skip where the leftmost one after the first does. Made
 	// when they are needed.
@@ -82,45 +84,18 @@ func compileLinear(p *parser) *Expression {
 	if e.linear, err = regexp.Compile(e.text); err != nil {
 		return nil
 	}
-	tree, err := syntax.Parse(e.text, syntax.Perl)
-	e.mayBeEmpty = err != nil || mayBeEmpty(tree)
+	e.measure()
 	if !e.isLazy {
 		e.linear.Longest()
 	}
 	return e
 }
 
-// mayBeEmpty reports whether a match may have no characters. The parser bounds the depth.
-func mayBeEmpty(r *syntax.Regexp) bool {
-	switch r.Op {
-	case syntax.OpLiteral, syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpNoMatch:
-		return false
-	case syntax.OpCapture, syntax.OpPlus:
-		return mayBeEmpty(r.Sub[0])
-	case syntax.OpRepeat:
-		return r.Min == 0 || mayBeEmpty(r.Sub[0])
-	case syntax.OpConcat:
-		for _, sub := range r.Sub {
-			if !mayBeEmpty(sub) {
-				return false
-			}
-		}
-		return true
-	case syntax.OpAlternate:
-		for _, sub := range r.Sub {
-			if mayBeEmpty(sub) {
-				return true
-			}
-		}
-		return false
-	}
-	return true
-}
-
 // Match reports whether there is a match.
 func (e *Expression) Match(ctx context.Context, s []byte) (bool, error) {
 	if e.linear != nil {
-		return e.linear.Match(s), nil
+		found, err := e.findFrom(ctx, s, 0)
+		return found != nil, err
 	}
 	found, err := e.backtrack(ctx, s, 0, 1)
 	return found != nil, err
@@ -146,20 +121,17 @@ func (e *Expression) Find(ctx context.Context, s []byte, from, limit int) ([][]i
 }
 
 func (e *Expression) find(ctx context.Context, s []byte, from, limit int) ([][]int, error) {
-	switch {
-	case e.linear == nil:
+	if e.linear == nil {
 		return e.backtrack(ctx, s, from, limit)
-	case from == 0 && (limit == 1 || !e.mayBeEmpty):
-		return e.linear.FindAllSubmatchIndex(s, limit), nil
 	}
 	var out [][]int
 	for from <= len(s) && len(out) < limit {
-		if len(out)%contextChecks == 0 && ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+		m, err := e.findFrom(ctx, s, from)
+		if err != nil {
+			return nil, err
 		}
-		m, err := e.findFrom(s, from)
-		if err != nil || m == nil {
-			return out, err
+		if m == nil {
+			break
 		}
 		out = append(out, m)
 		if from = m[1]; m[0] == m[1] {
@@ -170,13 +142,16 @@ func (e *Expression) find(ctx context.Context, s []byte, from, limit int) ([][]i
 	return out, nil
 }
 
-// contextChecks is after how many matches the context is asked.
-const contextChecks = 1000
-
 // findFrom finds the first match that begins at an offset or behind it.
-func (e *Expression) findFrom(s []byte, from int) ([]int, error) {
-	if from == 0 {
-		return e.linear.FindSubmatchIndex(s), nil
+func (e *Expression) findFrom(ctx context.Context, s []byte, from int) ([]int, error) {
+	at := bytes.Index(s[from:], e.prefix)
+	if at < 0 {
+		return nil, ctx.Err()
+	}
+	from += at
+	if from == 0 || !e.looksBack {
+		m, err := run(ctx, e.linear, s[from:], e.size)
+		return moved(m, from), err
 	}
 	if e.next == nil {
 		if err := e.compileInside(); err != nil {
@@ -184,22 +159,27 @@ func (e *Expression) findFrom(s []byte, from int) ([]int, error) {
 		}
 	}
 	_, size := utf8.DecodeLastRune(s[:from])
-	found := e.skip.FindSubmatchIndex(s[from-size:])
+	found, err := run(ctx, e.skip, s[from-size:], e.size)
 	if found == nil {
-		return nil, nil
+		return nil, err
 	}
 	begin := from - size + found[2]
 	_, size = utf8.DecodeLastRune(s[:begin])
-	m := e.next.FindSubmatchIndex(s[begin-size:])
-	for i := range m {
-		if m[i] >= 0 {
-			m[i] += begin - size
-		}
-	}
-	if m != nil {
+	m, err := run(ctx, e.next, s[begin-size:], e.size)
+	if m = moved(m, begin-size); m != nil {
 		m[0] = begin
 	}
-	return m, nil
+	return m, err
+}
+
+// moved makes offsets of a part of a text, which begins at from, those of the text.
+func moved(m []int, from int) []int {
+	for i := range m {
+		if m[i] >= 0 {
+			m[i] += from
+		}
+	}
+	return m
 }
 
 func (e *Expression) compileInside() (err error) {
@@ -270,7 +250,7 @@ func timeLeft(ctx context.Context, deadline time.Time) time.Duration {
 }
 
 func tooLong(ctx context.Context) error {
-	if err := context.Cause(ctx); err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	err := pgwire.Errorf(pgwire.CodeStatementTooComplex, "regular expression is too complex")

@@ -49,6 +49,20 @@ func TestLongCallsEndWithTheirStatement(t *testing.T) {
 		args      []value
 		types     []types.OID
 	}{
+		{"regexp_matches(text,text,text)", []value{repeated("ab", many), text("a"), text("g")}, nil},
+		{"regexp_matches(text,text,text)", []value{repeated("ab", many), text("x*"), text("g")}, nil},
+		{"regexp_replace(text,text,text,text)", []value{repeated("ab", many), text(`\y.`), text("x"), text("g")}, nil},
+		{"regexp_split_to_table(text,text)", []value{repeated("ab", many), text("b")}, nil},
+		{"regexp_count(text,text)", []value{repeated("ab", many), text("[b]")}, nil},
+		{"regexp_like(text,text)", []value{repeated("a", 40*many), text("(a|b|c|d)*e")}, nil},
+		{"regexp_instr(text,text)", []value{repeated("a", 10*many), text("^(a{200})*b")}, nil},
+		{"textregexeq(text,text)", []value{repeated("a", 40*many), text("[a-z]+b")}, nil},
+		{"substring(text,text,text)", []value{repeated("a", 40*many), text(`%#"a#"%`), text("#")}, nil},
+		{"textlike(text,text)", []value{repeated("a", many), text("%ab")}, nil},
+		{"texticlike(text,text)", []value{repeated("a", many), text("%ab")}, nil},
+		{"string_to_array(text,text)", []value{repeated("a,", many), text(",")}, nil},
+		{"string_to_array(text,text)", []value{repeated("a", many), types.Null()}, nil},
+		{"string_to_table(text,text,text)", []value{repeated("a,", many), text(","), text("a")}, nil},
 		{"to_jsonb(anyelement)", []value{manyTexts("a", many)}, texts},
 		{"jsonb_object(text[])", []value{manyTexts("a", many)}, texts},
 		{"json_object(text[],text[])", []value{manyTexts("a", many), manyTexts("a", many)}, texts},

@@ -1,9 +1,11 @@
 package library
 
 import (
+	"context"
 	"unicode/utf8"
 
 	"pgcache/pgwire"
+	"pgcache/sqlmap/types"
 )
 
 func errPatternEnd() error {
@@ -12,10 +14,13 @@ func errPatternEnd() error {
 
 // matchLike matches a text with a LIKE pattern: % is any string, _ any character, \ takes
 // the next literally. Its time is bounded by the product of the lengths.
-func matchLike(text, pattern []byte) (bool, error) {
+func matchLike(ctx context.Context, text, pattern []byte) (bool, error) {
 	t, p := 0, 0
 	starT, starP := -1, -1 // where to go on if the part after the last % does not match
-	for t < len(text) {
+	for step := 1; t < len(text); step++ {
+		if err := types.Interrupted(ctx, step); err != nil {
+			return false, err
+		}
 		if p < len(pattern) && pattern[p] == '%' {
 			starP, starT = p, t
 			p++

@@ -24,14 +24,14 @@ func matches() []implementation {
 			if p[0] == "bytea" {
 				right = "bytea"
 			}
-			out = append(out, pure(p[1]+name+"("+p[0]+","+right+")", func(a []value) (value, error) {
-				return like(a[0].Bytes, a[1].Bytes, how.folds, how.isNot)
+			out = append(out, call(p[1]+name+"("+p[0]+","+right+")", func(c *schema.Call, a []value) (value, error) {
+				return like(c, a[0].Bytes, a[1].Bytes, how.folds, how.isNot)
 			}))
 		}
 	}
 	return append(out,
-		pure("like(text,text)", func(a []value) (value, error) { return like(a[0].Bytes, a[1].Bytes, false, false) }),
-		pure("notlike(text,text)", func(a []value) (value, error) { return like(a[0].Bytes, a[1].Bytes, false, true) }),
+		call("like(text,text)", func(c *schema.Call, a []value) (value, error) { return like(c, a[0].Bytes, a[1].Bytes, false, false) }),
+		call("notlike(text,text)", func(c *schema.Call, a []value) (value, error) { return like(c, a[0].Bytes, a[1].Bytes, false, true) }),
 		pure("like_escape(text,text)", func(a []value) (value, error) { return likeEscape(a[0].Text(), a[1].Text()) }),
 		pure("similar_to_escape(text)", func(a []value) (value, error) { return similarPattern(a[0].Text(), `\`) }),
 		pure("similar_to_escape(text,text)", func(a []value) (value, error) { return similarPattern(a[0].Text(), a[1].Text()) }),
@@ -46,11 +46,11 @@ func matches() []implementation {
 		}))
 }
 
-func like(s, pattern []byte, folds, isNot bool) (value, error) {
+func like(c *schema.Call, s, pattern []byte, folds, isNot bool) (value, error) {
 	if folds {
 		s, pattern = bytes.ToLower(s), bytes.ToLower(pattern)
 	}
-	matches, err := matchLike(s, pattern)
+	matches, err := matchLike(c.Ctx, s, pattern)
 	return boolean(matches != isNot), err
 }
 
@@ -264,9 +264,9 @@ func regularExpressions() []implementation {
 			if err != nil {
 				return value{}, err
 			}
-			found := p.FindSubmatchIndex(a[0].Bytes)
-			if found == nil {
-				return null()
+			found, err := are.Run(c.Ctx, p, a[0].Bytes)
+			if found == nil || err != nil {
+				return types.Null(), err
 			}
 			return partOf(a[0].Bytes, found, true), nil
 		}))
@@ -294,7 +294,17 @@ func regexpMatches(c *schema.Call, a []value) ([]value, error) {
 		return nil, err
 	}
 	found, err := p.Find(c.Ctx, a[0].Bytes, 0, limitOf(a, 2))
-	return mapped(found, func(m []int) value { return groupsOf(a[0].Bytes, m) }), err
+	if err != nil {
+		return nil, err
+	}
+	out := make([]value, len(found))
+	for i, m := range found {
+		if err := c.Interrupted(i); err != nil {
+			return nil, err
+		}
+		out[i] = groupsOf(a[0].Bytes, m)
+	}
+	return out, nil
 }
 
 func regexpSplit(c *schema.Call, a []value) ([]value, error) {
@@ -308,7 +318,10 @@ func regexpSplit(c *schema.Call, a []value) ([]value, error) {
 		return nil, err
 	}
 	out := []value{}
-	for _, m := range found {
+	for i, m := range found {
+		if err := c.Interrupted(i); err != nil {
+			return nil, err
+		}
 		if m[1] == m[0] && (m[0] == start || m[0] == len(s)) {
 			continue // an empty match at an end, or after another one, separates nothing
 		}

@@ -149,7 +149,7 @@ func regexpReplace(c *schema.Call, a []value) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	return replaceMatches(a[0].Bytes, found, a[2].Bytes)
+	return replaceMatches(c, a[0].Bytes, found, a[2].Bytes)
 }
 
 // regexpReplaceNth replaces the Nth match from a place on: text, pattern, replacement, start, N (0: all).
@@ -186,14 +186,17 @@ func regexpReplaceNth(c *schema.Call, a []value) (value, error) {
 	if n > 0 {
 		found = found[min(int(n)-1, len(found)):]
 	}
-	return replaceMatches(a[0].Bytes, found, a[2].Bytes)
+	return replaceMatches(c, a[0].Bytes, found, a[2].Bytes)
 }
 
 // replaceMatches puts a text in place of matches. \1 in it is a group, \& the match, \\ a backslash.
-func replaceMatches(s []byte, found [][]int, replacement []byte) (value, error) {
+func replaceMatches(c *schema.Call, s []byte, found [][]int, replacement []byte) (value, error) {
 	var out []byte
 	start := 0
-	for _, m := range found {
+	for i, m := range found {
+		if err := c.Interrupted(i); err != nil {
+			return value{}, err
+		}
 		out = append(out, s[start:m[0]]...)
 		for i := 0; i < len(replacement); i++ {
 			if replacement[i] != '\\' || i+1 == len(replacement) {

@@ -41,11 +41,13 @@ func texts() []implementation {
 			return bytesOf(bytes.Repeat(a[0].Bytes, int(n))), nil
 		}),
 		pure("reverse(text)", func(a []value) (value, error) {
-			runes := []rune(a[0].Text())
-			for i, j := 0, len(runes)-1; i < j; i, j = i+1, j-1 {
-				runes[i], runes[j] = runes[j], runes[i]
+			out := make([]byte, 0, len(a[0].Bytes))
+			for rest := a[0].Bytes; len(rest) > 0; {
+				_, size := utf8.DecodeLastRune(rest)
+				out = append(out, rest[len(rest)-size:]...)
+				rest = rest[:len(rest)-size]
 			}
-			return text(string(runes)), nil
+			return bytesOf(out), nil
 		}),
 		pure("translate(text,text,text)", translate),
 		pure("ascii(text)", func(a []value) (value, error) {
@@ -282,14 +284,14 @@ func searches() []implementation {
 		pure("position(bytea,bytea)", func(a []value) (value, error) { return number(int64(bytes.Index(a[0].Bytes, a[1].Bytes) + 1)), nil }),
 		pure("starts_with(text,text)", startsWith),
 		pure("split_part(text,text,int4)", splitPart),
-		pure("string_to_array(text,text)", func(a []value) (value, error) { return stringToArray(a[0], a[1], types.Null()) }),
-		pure("string_to_array(text,text,text)", func(a []value) (value, error) { return stringToArray(a[0], a[1], a[2]) }),
-		list("string_to_table(text,text)", func(_ *schema.Call, a []value) ([]value, error) {
-			v, err := stringToArray(a[0], a[1], types.Null())
+		call("string_to_array(text,text)", func(c *schema.Call, a []value) (value, error) { return stringToArray(c, a[0], a[1], types.Null()) }),
+		call("string_to_array(text,text,text)", func(c *schema.Call, a []value) (value, error) { return stringToArray(c, a[0], a[1], a[2]) }),
+		list("string_to_table(text,text)", func(c *schema.Call, a []value) ([]value, error) {
+			v, err := stringToArray(c, a[0], a[1], types.Null())
 			return v.Elems, err
 		}),
-		list("string_to_table(text,text,text)", func(_ *schema.Call, a []value) ([]value, error) {
-			v, err := stringToArray(a[0], a[1], a[2])
+		list("string_to_table(text,text,text)", func(c *schema.Call, a []value) ([]value, error) {
+			v, err := stringToArray(c, a[0], a[1], a[2])
 			return v.Elems, err
 		}),
 	}
@@ -315,27 +317,34 @@ func splitPart(a []value) (value, error) {
 
 // stringToArray splits at a separator; NULL separates all characters, and what equals
 // asNull becomes NULL.
-func stringToArray(s, separator, asNull value) (value, error) {
-	var parts [][]byte
-	switch {
-	case s.IsNull:
+func stringToArray(c *schema.Call, s, separator, asNull value) (value, error) {
+	if s.IsNull {
 		return s, nil
-	case len(s.Bytes) == 0:
-	case separator.IsNull:
-		for _, r := range s.Text() {
-			parts = append(parts, []byte(string(r)))
-		}
-	case len(separator.Bytes) == 0:
-		parts = [][]byte{s.Bytes}
-	default:
-		parts = bytes.Split(s.Bytes, separator.Bytes)
 	}
-	elems := make([]value, len(parts))
-	for i, p := range parts {
-		elems[i] = bytesOf(p)
-		if !asNull.IsNull && bytes.Equal(p, asNull.Bytes) {
-			elems[i] = types.Null()
+	elems := []value{}
+	for rest := s.Bytes; len(s.Bytes) > 0; {
+		if err := c.Interrupted(len(elems)); err != nil {
+			return value{}, err
 		}
+		end, next := len(rest), -1
+		switch {
+		case separator.IsNull:
+			if _, end = utf8.DecodeRune(rest); end < len(rest) {
+				next = end
+			}
+		case len(separator.Bytes) > 0:
+			if at := bytes.Index(rest, separator.Bytes); at >= 0 {
+				end, next = at, at+len(separator.Bytes)
+			}
+		}
+		v := bytesOf(rest[:end])
+		if !asNull.IsNull && bytes.Equal(v.Bytes, asNull.Bytes) {
+			v = types.Null()
+		}
+		if elems = append(elems, v); next < 0 {
+			break
+		}
+		rest = rest[next:]
 	}
 	return types.OfArray(elems), nil
 }
