@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -39,13 +40,16 @@ func main() {
 const (
 	leftGoroutinesMax = 20
 	leftFilesMax      = 20
-	leftMemoryMax     = 96 * mib // the entries' 64 MiB, garbage and pools; each connection of the mix that leaked would add some 20 KiB
+	leftMemoryMax     = 64 * mib // garbage and pools; each connection of the mix that leaked would add some 20 KiB
 	settleTime        = 30 * time.Second
 )
 
+// l1Bytes is the memory for entries, full before and after.
+const l1Bytes = 64 * mib
+
 // soak runs the mix and checks what is left.
 func soak(binary string, length time.Duration, cycles int64) error {
-	s, err := launch(binary, "--authentication-timeout=2s", "--write-timeout=2s", "--l1-bytes=64MiB",
+	s, err := launch(binary, "--authentication-timeout=2s", "--write-timeout=2s", "--l1-bytes="+strconv.Itoa(l1Bytes),
 		"--max-unauthenticated-connections=500", "--max-message-bytes=4MiB")
 	if err != nil {
 		return err
