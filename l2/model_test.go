@@ -80,7 +80,7 @@ func (m *model) write(t *rapid.T) {
 		key := drawKey.Draw(t, "key")
 		seq := m.next()
 		if rapid.IntRange(0, 5).Draw(t, "late") == 0 {
-			seq -= min(seq, cache.Sequence(rapid.IntRange(1, 10).Draw(t, "by")))
+			seq -= min(seq-1, cache.Sequence(rapid.IntRange(1, 10).Draw(t, "by")))
 		}
 		if rapid.IntRange(0, 2).Draw(t, "delete") == 0 {
 			ops = append(ops, deleteOp(ns, key, seq))
