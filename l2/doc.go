@@ -77,9 +77,9 @@
 //	D6  A generation that ended accepts no write and answers no read, from the commit that
 //	    ended it on.
 //	D7  Pebble's fatal errors end the use of this store, not the process; errors of the disk
-//	    end its writes only. No call waits for either,
-//	    readers that need Pebble's lock in order to end neither. A Tier
-//	    opens another store in place of one that broke.
+//	    end its writes only. No call waits for either, not even a reader that would need
+//	    Pebble's lock in order to end. A Tier opens another store in place of one that
+//	    broke.
 //	D8  What a write that the disk did not take was to replace is hidden by a mark, in memory
 //	    only. All that marks hide is deleted before a call that asks for durability succeeds,
 //	    and before the store is closed: else it would be back after a crash, and with it
