@@ -172,9 +172,20 @@ func incompressible(n int, seed uint64) []byte {
 // settle waits until the committer is idle, and has stopped evicting.
 func settle(t testing.TB, s *Store) {
 	t.Helper()
-	for range 3 { // what one removal offers to the committer comes before the next
-		if err := s.Sync(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	const quiet = 3 // what one removal offers to the committer comes before the next
+	for idle := 0; idle < quiet; idle++ {
+		evicts := false
+		if err := s.Sync(ctx); err != nil {
 			t.Fatal(err)
+		}
+		look := &request{emit: func(*group) error { evicts = s.evicting || s.overQuota; return nil }}
+		if err := s.submit(ctx, look); err != nil {
+			t.Fatal(err)
+		}
+		if evicts {
+			idle = -1
 		}
 	}
 }
