@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	pg_query "github.com/pganalyze/pg_query_go/v5"
+	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/types"

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	pg_query "github.com/pganalyze/pg_query_go/v5"
+	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/catalog"
