@@ -16,7 +16,7 @@ require (
 	github.com/klauspost/compress v1.20.3
 	github.com/lib/pq v1.10.9
 	github.com/maypok86/otter/v2 v2.4.0
-	github.com/pganalyze/pg_query_go/v6 v6.2.5
+	github.com/pganalyze/pg_query_go/v5 v5.1.0
 	github.com/prometheus/client_golang v1.16.0
 	github.com/ulikunitz/xz v0.5.17
 	github.com/xdg-go/stringprep v1.0.4

@@ -40,7 +40,7 @@ var rooms = map[string][]string{
 	"pgwire":          {"pgcache/pgwire/scram", "github.com/jackc/pgx/v5/pgproto3", "golang.org/x/sys/unix"},
 	"pgwire/scram":    {"github.com/xdg-go/stringprep"},
 	"pgwire/wiretest": {"pgcache/pgwire", "github.com/jackc/pgx/v5/pgproto3"},
-	"sqlmap": {"pgcache/cache", "pgcache/pgwire", "pgcache/sqlmap/...", "github.com/pganalyze/pg_query_go/v6/...", "github.com/dlclark/regexp2/v2",
+	"sqlmap": {"pgcache/cache", "pgcache/pgwire", "pgcache/sqlmap/...", "github.com/pganalyze/pg_query_go/v5/...", "github.com/dlclark/regexp2/v2",
 		"google.golang.org/protobuf/...", // pg_query's parse tree is made of protobuf messages
 	},
 	"sqlmap/catalog/generate": {"pgcache/sqlmap/...",

@@ -7,7 +7,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
 	"pgcache/pgwire"

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/query"
@@ -184,14 +184,11 @@ func (c *conditionTexts) note(n *pg_query.Node, isKey bool) {
 
 // deparse is an expression as SQL.
 func deparse(n *pg_query.Node) string {
-	const (
-		prefix      = "SELECT "
-		treeVersion = 170007 // of the parser's trees; another makes Deparse fail
-	)
+	const prefix = "SELECT "
 	target := &pg_query.Node{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Val: n}}}
 	statement := &pg_query.SelectStmt{TargetList: []*pg_query.Node{target}, Op: pg_query.SetOperation_SETOP_NONE,
 		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT}
-	text, err := pg_query.Deparse(&pg_query.ParseResult{Version: treeVersion, Stmts: []*pg_query.RawStmt{{
+	text, err := pg_query.Deparse(&pg_query.ParseResult{Stmts: []*pg_query.RawStmt{{
 		Stmt: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: statement}}}}})
 	if err != nil || !strings.HasPrefix(text, prefix) {
 		return "…"

@@ -3,7 +3,7 @@ package sqlmap
 import (
 	"fmt"
 
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
 	"pgcache/pgwire"

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/query"

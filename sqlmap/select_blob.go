@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
 	"pgcache/pgwire"

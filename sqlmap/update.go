@@ -1,7 +1,7 @@
 package sqlmap
 
 import (
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
 	"pgcache/sqlmap/query"

@@ -1,7 +1,7 @@
 package query
 
 import (
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/sqlmap/schema"
 	"pgcache/sqlmap/types"

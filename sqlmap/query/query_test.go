@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/catalog"

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	pg_query "github.com/pganalyze/pg_query_go/v6"
+	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/schema"
