@@ -114,12 +114,25 @@ func (c *cursorPortal) read(x *execution) ([]types.Value, bool, error) {
 	if c.isRead {
 		return nil, false, nil
 	}
+	if !c.rows.started { // a portal of the protocol's
+		c.rows.reply = x.reply
+		if err := c.rows.start(x.env.Ctx, false); err != nil {
+			return nil, false, err
+		}
+		c.rows.reply = nil
+	}
 	c.rows.env.SetContext(x.env.Ctx)
+	if c.rows.out.rows == nil {
+		c.isRead = true
+		return nil, false, nil
+	}
 	if len(c.rows.values) != len(c.rows.columns) {
 		c.rows.values = make([]types.Value, len(c.rows.columns))
 	}
 	ok, err := c.rows.out.rows.next(c.rows, c.rows.values)
-	c.isRead = err == nil && !ok
+	if c.isRead = err == nil && !ok; ok && err == nil {
+		c.rows.fetched++
+	}
 	return c.rows.values, ok && err == nil, err
 }
 
@@ -179,13 +192,46 @@ type fetchStatement struct {
 }
 
 func (f *fetchStatement) find(s *session) (*cursorPortal, error) {
-	if portal, ok := s.info.Names.Portal(f.name); ok && f.name != "" {
-		if c, ok := portal.(*cursorPortal); ok {
-			return c, nil
-		}
-		return nil, unsupported(-1, "FETCH from a portal of the protocol is", "Use the protocol's Execute, or DECLARE a cursor.")
+	portal, ok := s.info.Names.Portal(f.name)
+	if !ok || f.name == "" {
+		return nil, pgwire.Errorf(pgwire.CodeInvalidCursorName, "cursor \"%s\" does not exist", f.name)
 	}
-	return nil, pgwire.Errorf(pgwire.CodeInvalidCursorName, "cursor \"%s\" does not exist", f.name)
+	switch portal := portal.(type) {
+	case *cursorPortal:
+		return portal, nil
+	case *getPortal:
+		return portal.asCursor()
+	case *execution:
+		if portal.columns != nil {
+			return portal.asCursor(), nil
+		}
+	}
+	return nil, pgwire.Errorf(pgwire.CodeObjectNotInPrerequisiteState, "portal \"%s\" returns no rows", f.name)
+}
+
+// asCursor lets FETCH and MOVE read from a portal that the protocol has bound. They and the
+// protocol's Execute go on where the other has stopped.
+func (x *execution) asCursor() *cursorPortal {
+	if x.cursor == nil {
+		x.cursor = &cursorPortal{rows: x}
+	}
+	x.cursor.at = x.sent + x.fetched
+	return x.cursor
+}
+
+// asCursor is as for an execution, which takes the portal's place.
+func (p *getPortal) asCursor() (*cursorPortal, error) {
+	if p.fetched == nil {
+		bound, err := (&statement{session: p.session, plan: p.plan}).bindAny(p.args, nil)
+		if err != nil {
+			return nil, err
+		}
+		p.fetched = bound.(*execution)
+		if p.done { // what there was, Execute has sent
+			p.fetched.started, p.fetched.out.rows, p.fetched.sent = true, &rowList{}, 1
+		}
+	}
+	return p.fetched.asCursor(), nil
 }
 
 func (f *fetchStatement) columns(s *session) []pgwire.Column {

@@ -1,6 +1,8 @@
 package sqlmap
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,22 +88,30 @@ func (p *planner) explainStatement(n *pg_query.ExplainStmt) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	switch n.Query.GetNode().(type) {
+	explainee := n.Query
+	if declare := explainee.GetDeclareCursorStmt(); declare != nil {
+		explainee = declare.Query
+	}
+	switch q := explainee.GetNode().(type) {
+	case *pg_query.Node_ExecuteStmt:
+		execute := executeStatement{q.ExecuteStmt.Name, q.ExecuteStmt.Params, p.sql}
+		return &plan{late: &explainExecute{execute, options, n.Options}}, nil
 	case *pg_query.Node_SelectStmt, *pg_query.Node_InsertStmt, *pg_query.Node_UpdateStmt, *pg_query.Node_DeleteStmt:
 	default:
 		return nil, unsupported(-1, "EXPLAIN of this statement is", explainHint)
 	}
 	p.conditions = &conditionTexts{}
-	explained, err := p.plan(n.Query)
+	explained, err := p.plan(explainee)
 	if err != nil {
 		return nil, err
 	}
+	return p.explain(explained, options), nil
+}
+
+// explain is EXPLAIN of a plan that was made with conditions noted.
+func (p *planner) explain(explained *plan, options explainOptions) *plan {
 	tree := p.describe(explained, options.verbose)
-	oid := types.Text
-	if options.json {
-		oid = types.JSON
-	}
-	out := &plan{columns: []pgwire.Column{column("QUERY PLAN", oid)}, ownParams: explained.ownParams}
+	out := &plan{columns: options.columns(), ownParams: explained.ownParams}
 	if options.analyze {
 		out.writes = explained.writes
 	}
@@ -115,7 +125,71 @@ func (p *planner) explainStatement(n *pg_query.ExplainStmt) (*plan, error) {
 		}
 		return outcome{tag: "EXPLAIN", rows: &rowList{explainRows(tree, ran, options)}}, nil
 	})
-	return out, nil
+	return out
+}
+
+// columns are those of the result.
+func (o explainOptions) columns() []pgwire.Column {
+	if o.json {
+		return []pgwire.Column{column("QUERY PLAN", types.JSON)}
+	}
+	return []pgwire.Column{column("QUERY PLAN", types.Text)}
+}
+
+// explainExecute is EXPLAIN EXECUTE name (arguments). It plans the text of the prepared
+// statement once more: plans do not keep their conditions as texts.
+type explainExecute struct {
+	executeStatement
+	options explainOptions
+	list    []*pg_query.Node // the same as given
+}
+
+func (e *explainExecute) columns(*session) []pgwire.Column { return e.options.columns() }
+func (e *explainExecute) endsTransaction(*session) bool    { return false }
+
+func (e *explainExecute) bind(ctx context.Context, s *session, args *pgwire.BindArgs) (pgwire.Portal, error) {
+	prepared, err := e.find(s)
+	if err != nil {
+		return nil, err
+	}
+	inner := &pgwire.BindArgs{ResultFormats: args.ResultFormats}
+	if inner.Params, err = e.arguments(s, prepared); err != nil {
+		return nil, position(e.sql, err)
+	}
+	inner.ParamFormats = slices.Repeat([]pgwire.Format{pgwire.Binary}, len(inner.Params))
+	node, sql, err := e.source(s)
+	if err != nil {
+		return nil, err
+	}
+	p := &planner{handler: s.handler, sql: sql, declared: prepared.ParamOIDs(), path: s.own.path, names: s.own.names}
+	explained, err := p.finish(&pg_query.Node{Node: &pg_query.Node_ExplainStmt{ExplainStmt: &pg_query.ExplainStmt{Query: node, Options: e.list}}})
+	if err != nil {
+		return nil, position(sql, err)
+	}
+	return (&statement{session: s, plan: explained}).Bind(ctx, inner, nil)
+}
+
+// source is the tree of the prepared statement, and the text that it is of.
+func (e *explainExecute) source(s *session) (*pg_query.Node, string, error) {
+	for _, named := range s.info.Names.Statements() {
+		if named.Name != e.name {
+			continue
+		}
+		stmts, err := s.handler.parse(named.SQL)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, stmt := range slices.Backward(stmts) {
+			prepare := stmt.Stmt.GetPrepareStmt()
+			switch {
+			case !named.FromSQL:
+				return stmt.Stmt, named.SQL, nil
+			case prepare != nil && prepare.Name == e.name:
+				return prepare.Query, named.SQL, nil
+			}
+		}
+	}
+	return nil, "", unsupported(-1, "EXPLAIN EXECUTE of this statement is", explainHint)
 }
 
 // explainRun is what ANALYZE found out.

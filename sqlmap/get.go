@@ -52,6 +52,7 @@ type getPortal struct {
 	env     query.Env
 	done    bool
 	found   bool
+	fetched *execution // takes its place when FETCH reads from the portal
 }
 
 func (s *statement) bindGet(args *pgwire.BindArgs, recycle pgwire.Portal) (pgwire.Portal, error) {
@@ -91,6 +92,9 @@ func (p *getPortal) executeTimed(ctx context.Context, r *pgwire.Reply) (pgwire.C
 	}
 	if p.done {
 		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
+	}
+	if p.fetched != nil {
+		return p.fetched.execute(ctx, r, false)
 	}
 	p.done = true
 	get := p.plan.get
@@ -158,6 +162,10 @@ func (p *getPortal) Close() {
 	p.hit.Release()
 	p.args = nil
 	p.row = entryRow{}
+	if p.fetched != nil {
+		p.fetched.Close()
+		p.fetched = nil
+	}
 }
 
 var _ pgwire.Portal = (*getPortal)(nil)

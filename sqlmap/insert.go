@@ -66,7 +66,8 @@ func (p *planner) insertRows(a *insertAction, s *pg_query.InsertStmt) error {
 	}
 	values := s.SelectStmt.GetSelectStmt()
 	if values == nil {
-		return unsupported(s.Relation.Location, "INSERT DEFAULT VALUES is", insertHint)
+		a.given, a.rows = 0, [][]assignment{nil} // DEFAULT VALUES
+		return nil
 	}
 	if len(values.ValuesLists) == 0 {
 		return p.insertQuery(a, values, columns, len(s.Cols) > 0)

@@ -26,6 +26,11 @@ func (s *statement) Bind(_ context.Context, args *pgwire.BindArgs, recycle pgwir
 	if s.plan.get != nil {
 		return s.bindGet(args, recycle)
 	}
+	return s.bindAny(args, recycle)
+}
+
+// bindAny is Bind of all plans that have an action.
+func (s *statement) bindAny(args *pgwire.BindArgs, recycle pgwire.Portal) (pgwire.Portal, error) {
 	x, _ := recycle.(*execution)
 	if x == nil {
 		x = &execution{}
@@ -81,7 +86,9 @@ type execution struct {
 	// rowsWanted is how many rows of its source a SELECT will probably read; 0: all.
 	rowsWanted int64
 	out        outcome
-	sent       int64 // rows
+	sent       int64         // rows, by Execute
+	fetched    int64         // rows, by FETCH
+	cursor     *cursorPortal // made when FETCH reads from the portal
 	values     []types.Value
 }
 
@@ -151,22 +158,27 @@ func (x *execution) execute(ctx context.Context, r *pgwire.Reply, isAlone bool) 
 		x.env.SetContext(ctx)
 		return x.send(r)
 	}
-	x.started, x.isAlone = true, isAlone && x.session.status == pgwire.TxIdle && !x.session.tx.isOpen
-	x.session.beginStatement(x.isAlone || x.plan.endsTransaction)
-	x.session.env(ctx, &x.env)
-	if x.plan.writes != "" {
-		if err := x.session.checkWritable(x.plan.writes); err != nil {
-			return pgwire.Completion{}, err
-		}
-	}
-	var err error
-	if x.out, err = x.plan.action.run(x); err != nil {
+	if err := x.start(ctx, isAlone); err != nil {
 		return pgwire.Completion{}, err
 	}
 	if x.out.rows == nil {
 		return pgwire.Completion{Tag: x.out.tag, Rows: x.out.count, HasRows: x.out.counted}, nil
 	}
 	return x.send(r)
+}
+
+// start does what comes before the first row.
+func (x *execution) start(ctx context.Context, isAlone bool) (err error) {
+	x.started, x.isAlone = true, isAlone && x.session.status == pgwire.TxIdle && !x.session.tx.isOpen
+	x.session.beginStatement(x.isAlone || x.plan.endsTransaction)
+	x.session.env(ctx, &x.env)
+	if x.plan.writes != "" {
+		if err := x.session.checkWritable(x.plan.writes); err != nil {
+			return err
+		}
+	}
+	x.out, err = x.plan.action.run(x)
+	return err
 }
 
 // send sends rows until there are no more or the client wants no more.

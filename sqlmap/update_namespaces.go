@@ -56,8 +56,12 @@ func (p *planner) updateNamespaces(s *pg_query.UpdateStmt) (*plan, error) {
 			return nil, err
 		}
 		set := namespaceAssignment{column: target.Name}
-		if target.Val.GetSetToDefault() == nil {
-			x, err := p.compiler.Compile(target.Val)
+		val, err := assignedValue(target)
+		if err != nil {
+			return nil, err
+		}
+		if val.GetSetToDefault() == nil {
+			x, err := p.compiler.Compile(val)
 			if err != nil {
 				return nil, err
 			}
@@ -99,7 +103,7 @@ func (a *updateNamespacesAction) checkTarget(target *pg_query.ResTarget, seen ma
 		return query.AtOffset(e, target.Location)
 	case seen[target.Name]:
 		return query.AtOffset(pgwire.Errorf(pgwire.CodeSyntaxError, "multiple assignments to same column \"%s\"", target.Name), target.Location)
-	case len(target.Indirection) > 0 || target.Val.GetMultiAssignRef() != nil:
+	case len(target.Indirection) > 0:
 		return unsupported(target.Location, "this assignment is", updateNamespacesHint)
 	}
 	seen[target.Name] = true

@@ -1,6 +1,8 @@
 package sqlmap
 
 import (
+	"slices"
+
 	pg_query "github.com/pganalyze/pg_query_go/v5"
 
 	"pgcache/cache"
@@ -104,16 +106,17 @@ func (p *planner) setClause(list []*pg_query.Node) (set []assignment, given uint
 		if err != nil {
 			return nil, 0, err
 		}
-		if isSelfAssignment(c, target.Val) {
+		val, err := assignedValue(target)
+		if err != nil {
+			return nil, 0, err
+		}
+		if isSelfAssignment(c, val) {
 			continue
 		}
 		if c == colNS || c == colKey {
 			return nil, 0, unsupported(target.Location, "changing ns or key is", "Insert the entry under the new key and delete the old one.")
 		}
-		if target.Val.GetMultiAssignRef() != nil {
-			return nil, 0, unsupported(target.Location, "assigning a row to several columns is", "Assign each column by itself.")
-		}
-		x, err := p.assign(c, target.Val, target.Location, true)
+		x, err := p.assign(c, val, target.Location, true)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -123,7 +126,30 @@ func (p *planner) setClause(list []*pg_query.Node) (set []assignment, given uint
 			set = append(set, assignment{c, x})
 		}
 	}
+	for i, c := range columns {
+		if slices.Contains(columns[:i], c) {
+			return nil, 0, pgwire.Errorf(pgwire.CodeSyntaxError, "multiple assignments to same column \"%s\"", blobTable[c].name)
+		}
+	}
 	return set, given, checkColumns(columns, list[0].GetResTarget().GetLocation())
+}
+
+// assignedValue is what a target of SET is assigned: of (a, b) = (x, y) its part.
+func assignedValue(target *pg_query.ResTarget) (*pg_query.Node, error) {
+	m := target.Val.GetMultiAssignRef()
+	if m == nil {
+		return target.Val, nil
+	}
+	row := m.Source.GetRowExpr()
+	if row == nil {
+		e := pgwire.Errorf(pgwire.CodeFeatureNotSupported, "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression")
+		e.Hint = "Write a row of values: SET (a, b) = (x, y)."
+		return nil, query.AtOffset(e, target.Location)
+	}
+	if len(row.Args) != int(m.Ncolumns) {
+		return nil, query.AtOffset(pgwire.Errorf(pgwire.CodeSyntaxError, "number of columns does not match number of values"), row.Location)
+	}
+	return row.Args[m.Colno-1], nil
 }
 
 // isSelfAssignment recognises ns = excluded.ns and key = excluded.key, with which mappers
