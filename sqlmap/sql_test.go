@@ -17,6 +17,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
+	"pgcache/sqlmap/query"
 	"pgcache/sqlmap/types"
 )
 
@@ -31,6 +32,7 @@ type world struct {
 	handler  *Handler
 	sessions map[string]*session
 	copyData string // for the next COPY FROM STDIN
+	forms    forms
 }
 
 func (w *world) now() time.Time { return clockStart.Add(time.Duration(w.passed.Load())) }
@@ -72,7 +74,11 @@ func (w *world) session(name string) *session {
 }
 
 // transcript is what a client saw.
-type transcript struct{ strings.Builder }
+type transcript struct {
+	strings.Builder
+	columns []pgwire.Column
+	style   *types.Style // rows are binary, and shown as this says
+}
 
 func (t *transcript) error(kind string, e *pgwire.Error) {
 	if e.Severity != "" {
@@ -146,10 +152,26 @@ func (t *transcript) row(body []byte) {
 			t.WriteString("∅")
 			continue
 		}
-		t.Write(body[:size])
+		t.field(i, body[:size])
 		body = body[size:]
 	}
 	t.WriteByte('\n')
+}
+
+func (t *transcript) field(i int, raw []byte) {
+	if t.style != nil && len(raw) > 0 { // what is empty, void for one, shows as such
+		oid := types.OID(t.columns[i].TypeOID)
+		v, err := types.ParseBinary(oid, raw)
+		switch {
+		case errors.Is(err, types.ErrNoInput): // that of a record is not read, for one
+			raw = fmt.Appendf(nil, "%x", raw)
+		case err != nil:
+			raw = fmt.Appendf(nil, "%x: %v", raw, err)
+		default:
+			raw = types.AppendText(nil, oid, v, t.style)
+		}
+	}
+	t.Write(raw)
 }
 
 // failed shows an error and tells the session.
@@ -164,8 +186,11 @@ func (t *transcript) failed(s *session, err error) {
 	s.Fail()
 }
 
-// simple runs a text as a Query message.
+// simple runs a text as a Query message, or as w.forms says.
 func (w *world) simple(s *session, sql string) string {
+	if out, ok := w.extended(s, sql); ok {
+		return out
+	}
 	var t transcript
 	ctx := context.Background()
 	statements, err := s.PrepareSimple(ctx, sql)
@@ -198,15 +223,7 @@ func (w *world) runStatement(t *transcript, s *session, statement pgwire.Stateme
 		t.WriteString("ERROR 25P02: current transaction is aborted\n")
 		return false
 	}
-	args := &pgwire.BindArgs{ResultFormats: make([]pgwire.Format, len(statement.Columns()))}
-	for _, p := range params {
-		raw := []byte(p)
-		if p == "NULL" {
-			raw = nil
-		}
-		args.Params, args.ParamFormats = append(args.Params, raw), append(args.ParamFormats, pgwire.Text)
-	}
-	portal, err := statement.Bind(ctx, args, nil)
+	portal, err := statement.Bind(ctx, w.bindArgs(t, s, statement, params), nil)
 	if err != nil {
 		t.failed(s, err)
 		return false
@@ -218,7 +235,7 @@ func (w *world) runStatement(t *transcript, s *session, statement pgwire.Stateme
 	done, err := portal.Execute(ctx, reply, isAlone && s.TxStatus() == pgwire.TxIdle)
 	reply.Flush()
 	if err == nil && statement.Columns() != nil {
-		t.columns(statement.Columns())
+		t.head(statement.Columns())
 	}
 	t.wire(sent.Bytes())
 	if err != nil {
@@ -233,7 +250,34 @@ func (w *world) runStatement(t *transcript, s *session, statement pgwire.Stateme
 	return true
 }
 
-func (t *transcript) columns(columns []pgwire.Column) {
+// bindArgs are parameters, given as text, and formats of results, as w.forms says.
+func (w *world) bindArgs(t *transcript, s *session, statement pgwire.Statement, params []string) *pgwire.BindArgs {
+	args := &pgwire.BindArgs{ResultFormats: make([]pgwire.Format, len(statement.Columns()))}
+	var env query.Env
+	s.env(context.Background(), &env)
+	style := env.Style
+	if w.forms.binary {
+		t.columns, t.style = statement.Columns(), &style
+		for i := range args.ResultFormats {
+			args.ResultFormats[i] = pgwire.Binary
+		}
+	}
+	for i, p := range params {
+		raw, format := []byte(p), pgwire.Text
+		if oid := types.OID(statement.ParamOIDs()[i]); w.forms.binary {
+			if v, err := types.ParseText(oid, raw, &style); err == nil && p != "NULL" {
+				raw, format = types.AppendBinary([]byte{}, oid, v), pgwire.Binary
+			}
+		}
+		if p == "NULL" {
+			raw = nil
+		}
+		args.Params, args.ParamFormats = append(args.Params, raw), append(args.ParamFormats, format)
+	}
+	return args
+}
+
+func (t *transcript) head(columns []pgwire.Column) {
 	parts := make([]string, len(columns))
 	for i, c := range columns {
 		parts[i] = c.Name + ":" + typeName(c.TypeOID)
@@ -286,14 +330,14 @@ func (w *world) prepared(s *session, sql string) string {
 //	copy [session=name]                 a Query of COPY FROM STDIN, and its data, "hex …" if binary
 //	close session=name                  the client goes away
 func TestSQL(t *testing.T) {
-	datadriven.Walk(t, "testdata/sql", func(t *testing.T, path string) {
+	datadriven.Walk(t, "../testdata/sql", func(t *testing.T, path string) {
 		runSQL(t, path, newWorld(t, func(c *Config, _ *cache.Config) { c.Limits.TransactionBytesMax = 64 << 10 }))
 	})
 }
 
 // TestSQLWithDiskTier runs the files that do not show which tier an entry is in.
 func TestSQLWithDiskTier(t *testing.T) {
-	for _, path := range []string{"testdata/sql/scans.txt"} {
+	for _, path := range []string{"../testdata/sql/scans.txt"} {
 		t.Run(path, func(t *testing.T) {
 			runSQL(t, path, withTier(t))
 		})
@@ -302,45 +346,50 @@ func TestSQLWithDiskTier(t *testing.T) {
 
 func runSQL(t *testing.T, path string, w *world) {
 	datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-		s := w.session("main")
-		if arg, ok := d.Arg("session"); ok {
-			s = w.session(arg.Vals[0])
-		}
-		switch d.Cmd {
-		case "query":
-			return w.simple(s, d.Input)
-		case "lines":
-			var out strings.Builder
-			for _, line := range strings.Split(d.Input, "\n") {
-				out.WriteString(w.simple(s, line))
-			}
-			return out.String()
-		case "prepared":
-			return w.prepared(s, d.Input)
-		case "copy":
-			var sql string
-			sql, w.copyData, _ = strings.Cut(d.Input, "\n")
-			if data, ok := strings.CutPrefix(w.copyData, "hex "); ok {
-				raw, err := hex.DecodeString(strings.ReplaceAll(data, " ", ""))
-				if err != nil {
-					t.Fatal(err)
-				}
-				w.copyData = string(raw)
-			} else {
-				w.copyData += "\n"
-			}
-			return w.simple(s, sql)
-		case "close":
-			s.Close()
-			delete(w.sessions, d.CmdArgs[0].Vals[0])
-			return ""
-		case "advance":
-			var ms int
-			d.ScanArgs(t, "ms", &ms)
-			w.passed.Add(int64(time.Duration(ms) * time.Millisecond))
-			return ""
-		}
-		t.Fatalf("unknown command %s", d.Cmd)
-		return ""
+		return w.forms.sameAs(d.Expected, w.runCommand(t, d))
 	})
+}
+
+// runCommand runs one block of a file.
+func (w *world) runCommand(t *testing.T, d *datadriven.TestData) string {
+	s := w.session("main")
+	if arg, ok := d.Arg("session"); ok {
+		s = w.session(arg.Vals[0])
+	}
+	switch d.Cmd {
+	case "query":
+		return w.simple(s, d.Input)
+	case "lines":
+		var out strings.Builder
+		for _, line := range strings.Split(d.Input, "\n") {
+			out.WriteString(w.simple(s, line))
+		}
+		return out.String()
+	case "prepared":
+		return w.prepared(s, d.Input)
+	case "copy":
+		var sql string
+		sql, w.copyData, _ = strings.Cut(d.Input, "\n")
+		if data, ok := strings.CutPrefix(w.copyData, "hex "); ok {
+			raw, err := hex.DecodeString(strings.ReplaceAll(data, " ", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.copyData = string(raw)
+		} else {
+			w.copyData += "\n"
+		}
+		return w.simple(s, sql)
+	case "close":
+		s.Close()
+		delete(w.sessions, d.CmdArgs[0].Vals[0])
+		return ""
+	case "advance":
+		var ms int
+		d.ScanArgs(t, "ms", &ms)
+		w.passed.Add(int64(time.Duration(ms) * time.Millisecond))
+		return ""
+	}
+	t.Fatalf("unknown command %s", d.Cmd)
+	return ""
 }

@@ -13,7 +13,7 @@ import (
 // caseStatements are the statements of testdata/sql.
 func caseStatements(t testing.TB) []string {
 	t.Helper()
-	files, err := filepath.Glob("testdata/sql/*.txt")
+	files, err := filepath.Glob("../testdata/sql/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no cases", err)
 	}

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -192,24 +193,12 @@ func (n *names) findProcedure(text string) (types.OID, error) {
 	schemas, last := n.schemas(name)
 	for _, s := range schemas {
 		for _, f := range n.catalog.Functions(s, last) {
-			if equalOIDs(f.Args, args) {
+			if slices.Equal(f.Args, args) {
 				return f.OID, nil
 			}
 		}
 	}
 	return 0, pgwire.Errorf(pgwire.CodeUndefinedFunction, "function \"%s\" does not exist", text)
-}
-
-func equalOIDs(a, b []types.OID) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // signature reads name(type, …); a type NONE is 0.
@@ -402,7 +391,7 @@ func (n *names) showFunction(reg, oid types.OID) (string, bool) {
 	isAmbiguous := false
 	name := n.qualify(f.Schema, f.Name, func(s string) bool {
 		for _, other := range n.catalog.Functions(s, f.Name) {
-			if reg == types.RegProc || equalOIDs(other.Args, f.Args) {
+			if reg == types.RegProc || slices.Equal(other.Args, f.Args) {
 				return true
 			}
 		}

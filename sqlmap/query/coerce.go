@@ -175,11 +175,16 @@ func (a *analyzer) literal(x *constExpr, target types.OID) (expr, error) {
 	v, err := types.ParseText(base, x.value.Bytes, nil)
 	switch {
 	case errors.Is(err, types.ErrNoInput):
-		return nil, errorAt(x.at, pgwire.CodeFeatureNotSupported, "type %s is not supported", a.typeName(target))
+		return nil, a.typeUnsupported(target, x.at)
 	case err != nil:
 		return nil, AtOffset(err, x.at)
 	}
 	return &constExpr{leaf: leaf{typing{oid: target, typmod: -1, at: x.at}}, value: v}, nil
+}
+
+// typeUnsupported is the error for a type that the catalog has and no value.
+func (a *analyzer) typeUnsupported(oid types.OID, at int32) error {
+	return errorAt(at, pgwire.CodeFeatureNotSupported, "type %s is not supported", a.typeName(oid))
 }
 
 // dependsOnSession reports types whose input looks at settings, the time or names.

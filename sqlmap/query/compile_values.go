@@ -1,6 +1,7 @@
 package query
 
 import (
+	"slices"
 	"time"
 
 	pg_query "github.com/pganalyze/pg_query_go/v5"
@@ -47,7 +48,7 @@ func nestArrays(arrays []types.Value) (types.Value, error) {
 			continue
 		}
 		own := dimsOf(a)
-		if i > 0 && empty > 0 || dims != nil && !sameLengths(dims, own) {
+		if i > 0 && empty > 0 || dims != nil && !slices.Equal(dims, own) {
 			return mismatch()
 		}
 		dims = own
@@ -61,18 +62,6 @@ func nestArrays(arrays []types.Value) (types.Value, error) {
 	}
 	all := append([]types.Dim{{Length: int32(len(arrays)), Lower: 1}}, dims...)
 	return types.Value{Elems: out, Shape: &types.Shape{Dims: all}}, nil
-}
-
-func sameLengths(a, b []types.Dim) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // dimsOf are the dimensions of an array that is not empty.

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"errors"
 	"fmt"
 
 	"pgcache/pgwire"
@@ -55,6 +56,9 @@ func (p *params) learn(n int, oid types.OID) {
 func (p *params) resolve(x *paramExpr, oid types.OID, a *analyzer) (expr, error) {
 	switch known := p.types[x.number-1]; known {
 	case 0:
+		if _, err := types.ParseText(a.base(oid), nil, nil); errors.Is(err, types.ErrNoInput) {
+			return nil, a.typeUnsupported(oid, x.at)
+		}
 		p.types[x.number-1] = oid
 	case oid:
 	default:
