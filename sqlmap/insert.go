@@ -175,7 +175,7 @@ func (a *insertAction) run(x *execution) (outcome, error) {
 	}
 	w := &writer{x: x, needValue: a.needValue, returning: a.returning}
 	count := int64(0)
-	defer func() { clear(x.session.rowValues) }() // they refer to the client's message
+	defer x.session.single.clear()
 	rows, err := a.evaluateAll(x)
 	if err != nil {
 		return outcome{}, err
@@ -213,7 +213,10 @@ func (a *insertAction) evaluateAll(x *execution) ([]insertRow, error) {
 	if a.query != nil {
 		return a.queryRows(x)
 	}
-	rows := make([]insertRow, len(a.rows))
+	rows := x.session.single.rows[:]
+	if len(a.rows) > 1 || !x.isAlone {
+		rows = make([]insertRow, len(a.rows))
+	}
 	for i := range a.rows {
 		var err error
 		if rows[i], err = a.evaluate(x, a.rows[i], x.rowValues(len(rows) == 1)); err != nil {
@@ -236,14 +239,26 @@ type insertRow struct {
 	values query.Values // as excluded sees it
 }
 
-// rowValues is memory for the values of a row, all NULL. What is written at once needs it
-// no longer than the statement runs, so a single row has that of the session.
+// singleRow is a session's memory for an INSERT of one row that is written at once, which
+// needs it no longer than it runs.
+type singleRow struct {
+	rows   [1]insertRow
+	values query.Values
+}
+
+// clear forgets a row, which refers to the client's message.
+func (r *singleRow) clear() {
+	r.rows[0] = insertRow{}
+	clear(r.values)
+}
+
+// rowValues is memory for the values of a row, all NULL.
 func (x *execution) rowValues(isSingle bool) query.Values {
-	values := x.session.rowValues
+	values := x.session.single.values
 	if values == nil || !isSingle || !x.isAlone {
 		values = make(query.Values, blobColumns)
 		if isSingle && x.isAlone {
-			x.session.rowValues = values
+			x.session.single.values = values
 		}
 	}
 	for i := range values {
@@ -322,11 +337,13 @@ func errDuplicate(k cache.Key) error {
 	return e
 }
 
-// change is the write of one row.
+// change is the write of one row; unless it is buffered, it is over before the row is.
 func (a *insertAction) change(row *insertRow, isBuffered bool) change {
-	r, values := *row, row.values
+	r, values := row, row.values
 	size := int64(0)
 	if isBuffered {
+		held := *row
+		r = &held
 		values = make(query.Values, len(row.values))
 		for i, v := range row.values {
 			if i == colValueText {

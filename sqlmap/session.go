@@ -30,7 +30,7 @@ type session struct {
 	heldCursors []string
 
 	own             *querySession // what statements know of the session; made when first needed
-	rowValues       query.Values  // of an INSERT of one row
+	single          singleRow
 	lifter          lifter
 	liftedStatement liftedStatement
 }

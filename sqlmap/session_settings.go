@@ -47,6 +47,7 @@ type sessionSettings struct {
 	durability         cache.Durability
 	ownDurability      bool // it is not the server's
 	readOnly           bool
+	readOnlyDefault    bool
 	// ownPath is the search_path if it is not the one that sessions begin with.
 	ownPath string
 }
@@ -317,6 +318,7 @@ func (s *sessionSettings) derive() {
 	s.durability, _ = cache.ParseDurability(value("pgcache.durability"))
 	s.ownDurability = value("pgcache.durability") != s.variables[s.find("pgcache.durability")].initial
 	s.readOnly = value("transaction_read_only") == "on"
+	s.readOnlyDefault = value("default_transaction_read_only") == "on"
 	if s.ownPath = value("search_path"); s.ownPath == s.variables[s.find("search_path")].initial {
 		s.ownPath = ""
 	}
@@ -328,7 +330,7 @@ func (s *sessionSettings) isReadOnly() bool {
 	if s.inTransaction {
 		return s.readOnly
 	}
-	return s.values[s.find("default_transaction_read_only")] == "on"
+	return s.readOnlyDefault
 }
 
 // style is what settings change of texts; now is when the transaction began.

@@ -192,6 +192,7 @@ type writer struct {
 	rows      [][]types.Value
 	env       *query.Env // of buffered changes, made when first needed
 	envBytes  int64
+	old       entryRow // what the change at hand looks at
 }
 
 // isBuffered reports that changes become pending instead of happening.
@@ -222,23 +223,21 @@ func (w *writer) run(c change) (cache.Result, error) {
 		return result, err
 	}
 	options := cache.UpdateOptions{NeedValue: c.needValue}
-	var out cache.Hit
 	if w.returning != nil {
-		options.Out = &out
-		defer out.Release()
+		options.Out = new(cache.Hit)
+		defer options.Out.Release()
 	}
-	var old entryRow
 	result, err := s.handler.cache.Update(x.env.Ctx, c.key, options, func(hit *cache.Hit, d *cache.Draft) (cache.Verdict, error) {
 		if hit == nil {
 			return c.apply(c.env, nil, d)
 		}
-		old = entryRow{key: c.key, hit: hit}
-		return c.apply(c.env, &old, d)
+		w.old = entryRow{key: c.key, hit: hit}
+		return c.apply(c.env, &w.old, d)
 	})
-	if err != nil || result.Verdict == cache.Leave {
+	if err != nil || result.Verdict == cache.Leave || w.returning == nil {
 		return result, err
 	}
-	return result, w.returnRow(&entryRow{key: c.key, hit: &out, isReplaced: result.Existed})
+	return result, w.returnRow(&entryRow{key: c.key, hit: options.Out, isReplaced: result.Existed})
 }
 
 // returnRow evaluates RETURNING for a row that was written.
