@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
-	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -49,9 +48,7 @@ type conn struct {
 	session Session
 	idler   Idler // session, if it is one
 	names   *Names
-	// report is reportSetting, made once; reported holds what the client knows.
-	report   func(name, value string)
-	reported []Setting
+	report  func(name, value string) // reportSetting, made once
 
 	// midCycle: a message of the extended protocol has come since the last ReadyForQuery.
 	// skipping: an error has, and all is skipped up to Sync (W6).
@@ -98,7 +95,7 @@ func newConn(s *Server, socket net.Conn, access Access) *conn {
 	if c.raw = c.reader.raw; c.raw != nil {
 		c.statement.watcher = c
 	}
-	c.mailbox.limits, c.mailbox.wake = s.limits, c.wake
+	c.mailbox.limits, c.mailbox.wake = &s.limits, c.wake
 	c.report = c.reportSetting
 	return c
 }
@@ -457,15 +454,6 @@ func (c *conn) endCycle() (err error) {
 }
 
 func (c *conn) reportSetting(name, value string) {
-	i := slices.IndexFunc(c.reported, func(s Setting) bool { return s.Name == name })
-	switch {
-	case i < 0:
-		c.reported = append(c.reported, Setting{name, value})
-	case c.reported[i].Value == value:
-		return
-	default:
-		c.reported[i].Value = value
-	}
 	if name == "application_name" {
 		c.activity.application.Store(&value)
 	}

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net"
 )
 
 // alpnProtocol is what PostgreSQL clients name in ALPN.
@@ -67,31 +66,17 @@ func certificateHash(leaf *x509.Certificate) []byte {
 // SetEncryption replaces the certificate.
 func (s *Server) SetEncryption(e *Encryption) { s.encryption.Store(e) }
 
-// replayed is a socket of which some input has been read.
-type replayed struct {
-	net.Conn
-	input []byte
-}
-
-func (r *replayed) Read(p []byte) (int, error) {
-	if len(r.input) > 0 {
-		n := copy(p, r.input)
-		r.input = r.input[n:]
-		return n, nil
-	}
-	return r.Conn.Read(p)
-}
-
 // encrypt makes the connection a TLS connection. isDirect: without an SSLRequest, as since
 // PostgreSQL 17, which takes ALPN as the proof that PostgreSQL is meant.
 func (c *conn) encrypt(isDirect bool) error {
 	e := c.server.encryption.Load()
-	socket := c.socket
+	input := &tlsInput{Conn: c.socket, pool: c.server.pool}
 	if isDirect {
-		socket = &replayed{Conn: c.socket, input: c.reader.takeAll()}
+		input.replay = c.reader.takeAll()
 	}
 	c.reader.close()
-	transport := tls.Server(socket, e.config)
+	transport := tls.Server(input, e.config)
+	input.tls = transport
 	// Deadlines set on the socket hold for the handshake too. It has a goroutine of its own for
 	// the stack that it needs, which the connection's would keep.
 	shaken := make(chan error, 1)
@@ -115,8 +100,8 @@ func (c *conn) encrypt(isDirect bool) error {
 		c.peerName = state.VerifiedChains[0][0].Subject.CommonName
 	}
 	c.encryption, c.transport = e, transport
-	c.reader = newFrameReader(transport, c.server.pool, c.reader.bodyBytesMax)
-	c.reader.timedOut = c.timedOut
+	input.handshaken()
+	c.reader.decrypt(input)
 	c.reply.writer = transport
 	return nil
 }

@@ -43,6 +43,7 @@ type fakeSession struct {
 	status         pgwire.TxStatus
 	failed         bool
 	settings, kept map[string]string // kept: as they were at BEGIN
+	reported       *string           // the application_name; nil: nothing yet
 }
 
 func (s *fakeSession) TxStatus() pgwire.TxStatus { return s.status }
@@ -67,8 +68,13 @@ func (s *fakeSession) EndCycle(context.Context) error {
 }
 
 func (s *fakeSession) ReportSettings(report func(name, value string)) {
-	report("server_version", "16.0 (fake)")
-	report("application_name", s.settings["application_name"])
+	if s.reported == nil {
+		report("server_version", "16.0 (fake)")
+	}
+	if name := s.settings["application_name"]; s.reported == nil || *s.reported != name {
+		report("application_name", name)
+		s.reported = &name
+	}
 }
 
 var (

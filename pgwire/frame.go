@@ -30,6 +30,8 @@ type frameReader struct {
 	// the pool while the connection waits (W7).
 	raw     syscall.RawConn
 	tryRead func(fd uintptr) bool // = readOnce, made once
+	// encrypted is what conn is read through; nil: nothing.
+	encrypted *tlsInput
 
 	pool *bufferPool
 	// block[start:end] is input that has not been consumed; block may be nil if it is empty.
@@ -62,6 +64,11 @@ func newFrameReader(conn net.Conn, pool *bufferPool, bodyBytesMax int) *frameRea
 		}
 	}
 	return r
+}
+
+// decrypt makes the reader read records of TLS. REQUIRES: nothing is buffered.
+func (r *frameReader) decrypt(input *tlsInput) {
+	r.conn, r.encrypted = input.tls, input
 }
 
 // close gives the block back.
@@ -276,7 +283,7 @@ func (r *frameReader) readSome(target []byte) (int, error) {
 	return r.gotBytes, r.gotErr
 }
 
-// readPlain reads from a connection without a descriptor of its own, like TLS. It waits
+// readPlain reads from a connection without a descriptor. It waits
 // without a block too (W7): for the first byte, behind which the rest lies ready.
 func (r *frameReader) readPlain(target []byte) (int, error) {
 	if target != nil {
@@ -301,7 +308,14 @@ func (r *frameReader) readOnce(fd uintptr) bool {
 		r.takeBlock()
 		target = r.block[r.end:]
 	}
-	n, ready, err := readReady(fd, target)
+	var n int
+	var ready bool
+	var err error
+	if r.encrypted == nil {
+		n, ready, err = readReady(fd, target)
+	} else {
+		n, ready, err = r.encrypted.readReady(fd, target)
+	}
 	if !ready {
 		if r.start == r.end {
 			r.close()

@@ -160,7 +160,7 @@ func (c *conn) openSession(m *startupMessage, identity Identity) error {
 		return c.startError(fmt.Errorf("pgwire: make cancel key: %w", err))
 	}
 	c.server.setProcessID(c, processID)
-	c.names = newNames(c.server.limits, c.server.pool)
+	c.names = newNames(&c.server.limits, c.server.pool)
 	ctx, cancel := context.WithTimeout(c.server.baseContext, c.server.limits.Authentication)
 	defer cancel()
 	info := &ConnInfo{

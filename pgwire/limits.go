@@ -134,6 +134,11 @@ const (
 	// readBlockBytes is the read buffer: a batch that fits costs one read. Messages
 	// that do not fit get a buffer of their own.
 	readBlockBytes = 32 << 10
+	// tlsRecordBytesFirst is what crypto/tls gets to read records into, enough for a small
+	// statement; it makes more of it as it needs, of which tlsRecordBytesKept are kept for the
+	// next connection: the longest record, as bytes.Buffer grows.
+	tlsRecordBytesFirst = 2 << 10
+	tlsRecordBytesKept  = 64 << 10
 	// largeStepBytes is what a message longer than the read buffer gets before its
 	// bytes arrive; when they fill it, it grows fourfold.
 	largeStepBytes = 256 << 10

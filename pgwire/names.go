@@ -10,7 +10,7 @@ import (
 // Names holds a connection's prepared statements by name, and its portals. Used by the
 // connection's goroutine only. The server bounds their number and bytes.
 type Names struct {
-	limits Limits
+	limits *Limits
 	pool   *bufferPool
 
 	// unnamed is the statement "", or nil. statementBytes is what the named ones are charged.
@@ -60,9 +60,12 @@ type PortalInfo struct {
 }
 
 // NewNames makes Names for a Session that runs without a server.
-func NewNames(limits Limits) *Names { return newNames(limits.withDefaults(), nil) }
+func NewNames(limits Limits) *Names {
+	limits = limits.withDefaults()
+	return newNames(&limits, nil)
+}
 
-func newNames(limits Limits, pool *bufferPool) *Names {
+func newNames(limits *Limits, pool *bufferPool) *Names {
 	return &Names{limits: limits, pool: pool}
 }
 

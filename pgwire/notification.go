@@ -11,7 +11,7 @@ import (
 // transaction block, which Put interrupts, else just before the ReadyForQuery that ends one. They
 // keep their order. Safe for concurrent use; a Mailbox that outlives its connection takes nothing.
 type Mailbox struct {
-	limits Limits
+	limits *Limits
 	// wake makes the connection look, if it waits for its client.
 	wake func()
 	// waiting says that something is in there, so that looking costs a load.

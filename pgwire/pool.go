@@ -1,11 +1,16 @@
 package pgwire
 
-import "sync"
+import (
+	"bytes"
+	"sync"
+)
 
 // bufferPool lends the buffers of connections that are at work (W7). One per server.
 type bufferPool struct {
 	read  sync.Pool // *readBlock
 	reply sync.Pool // *replyBlock
+	// records are of crypto/tls, as long as the longest record they have held.
+	records sync.Pool // *bytes.Buffer
 }
 
 type (
@@ -17,8 +22,9 @@ type (
 // newBufferPool makes a pool whose reply buffers have room for replyBytes and a row.
 func newBufferPool(replyBytes int) *bufferPool {
 	return &bufferPool{
-		read:  sync.Pool{New: func() any { return new(readBlock) }},
-		reply: sync.Pool{New: func() any { return &replyBlock{make([]byte, 0, replyBytes+replyRowBytes)} }},
+		read:    sync.Pool{New: func() any { return new(readBlock) }},
+		reply:   sync.Pool{New: func() any { return &replyBlock{make([]byte, 0, replyBytes+replyRowBytes)} }},
+		records: sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, tlsRecordBytesFirst)) }},
 	}
 }
 
@@ -26,3 +32,6 @@ func (p *bufferPool) getRead() *readBlock    { return p.read.Get().(*readBlock) 
 func (p *bufferPool) putRead(b *readBlock)   { p.read.Put(b) }
 func (p *bufferPool) getReply() *replyBlock  { return p.reply.Get().(*replyBlock) }
 func (p *bufferPool) putReply(b *replyBlock) { p.reply.Put(b) }
+
+func (p *bufferPool) getRecords() *bytes.Buffer  { return p.records.Get().(*bytes.Buffer) }
+func (p *bufferPool) putRecords(b *bytes.Buffer) { p.records.Put(b) }

@@ -78,6 +78,7 @@ func TestActivity(t *testing.T) {
 func TestSessionDefaults(t *testing.T) {
 	w := newWorld(t, nil)
 	w.handler.variables, _ = variablesWith("17.0", map[string]string{"statement_timeout": "5000", "idle_session_timeout": "60000", "idle_in_transaction_session_timeout": "1000"})
+	w.handler.initial = initialValuesOf(w.handler.variables)
 	s := w.session("main")
 	if got := w.simple(s, "SHOW statement_timeout; SET statement_timeout = 0; RESET statement_timeout; SHOW statement_timeout"); strings.Count(got, "5s\n") != 2 {
 		t.Error(got)

@@ -49,7 +49,7 @@ type getPortal struct {
 	args    *pgwire.BindArgs
 	hit     cache.Hit
 	row     entryRow
-	env     query.Env
+	style   types.Style
 	done    bool
 	found   bool
 	fetched *execution // takes its place when FETCH reads from the portal
@@ -121,7 +121,7 @@ func (p *getPortal) executeTimed(ctx context.Context, r *pgwire.Reply) (pgwire.C
 		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
 	}
 	p.row = entryRow{key: key, hit: &p.hit}
-	p.env.Style = s.settings.style(s.now())
+	p.style = s.settings.style(s.now())
 	return p.send(r, &p.row)
 }
 
@@ -138,7 +138,7 @@ func (p *getPortal) executeDirty(ctx context.Context, r *pgwire.Reply, key cache
 	if row == nil {
 		return pgwire.Completion{Tag: "SELECT", HasRows: true}, nil
 	}
-	p.env.Style = s.settings.style(s.now())
+	p.style = s.settings.style(s.now())
 	return p.send(r, row)
 }
 
@@ -150,7 +150,7 @@ func (p *getPortal) send(r *pgwire.Reply, row query.Row) (pgwire.Completion, err
 		if err != nil {
 			return pgwire.Completion{}, err
 		}
-		appendField(r, types.OID(p.plan.columns[i].TypeOID), v, p.args.ResultFormats[i], &p.env.Style)
+		appendField(r, types.OID(p.plan.columns[i].TypeOID), v, p.args.ResultFormats[i], &p.style)
 	}
 	r.EndRow()
 	p.hit.Release()

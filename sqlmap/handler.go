@@ -97,6 +97,7 @@ type Handler struct {
 	listeners *listeners
 	// variables are the run-time parameters, sorted by lower-case name.
 	variables []variable
+	initial   initialValues
 	standard  standardSettings
 }
 
@@ -132,6 +133,7 @@ func New(cfg Config) (*Handler, error) {
 	maps.Copy(defaults, cfg.SessionDefaults)
 	h.standard = h.standardSettings()
 	h.variables, err = variablesWith(h.serverVersion(), defaults)
+	h.initial = initialValuesOf(h.variables)
 	return h, err
 }
 
@@ -146,7 +148,7 @@ func (h *Handler) NewSession(_ context.Context, info *pgwire.ConnInfo) (pgwire.S
 		return nil, pgwire.Errorf(pgwire.CodeInvalidAuthorization, "role \"%s\" is not permitted to log in", info.User)
 	}
 	s := &session{handler: h, info: info, grants: newGrants(info), status: pgwire.TxIdle}
-	s.settings.start(h.variables, h.standard, info)
+	s.settings.start(h.variables, h.initial, h.standard, info)
 	s.settings.server = h.config.Settings
 	for _, setting := range info.Settings {
 		err := s.settings.set(setting.Name, setting.Value, false)

@@ -175,6 +175,9 @@ func (a *insertAction) run(x *execution) (outcome, error) {
 	}
 	w := &writer{x: x, needValue: a.needValue, returning: a.returning}
 	count := int64(0)
+	if x.session.single == nil {
+		x.session.single = &singleRow{}
+	}
 	defer x.session.single.clear()
 	rows, err := a.evaluateAll(x)
 	if err != nil {

@@ -40,10 +40,16 @@ func (l *liftedStatement) Bind(ctx context.Context, args *pgwire.BindArgs, recyc
 	return (&statement{session: l.session, plan: plans[0]}).Bind(ctx, args, recycle)
 }
 
+// lifting is what a session needs for simple Queries.
+type lifting struct {
+	lifter    lifter
+	statement liftedStatement
+}
+
 // asWritten is the error of a lifted statement as its text would have failed: where a
 // literal is at fault, when it is planned.
 func (s *session) asWritten(err error) error {
-	if _, planErr := s.plansOf(s.liftedStatement.sql, nil, true); planErr != nil {
+	if _, planErr := s.plansOf(s.lifting.statement.sql, nil, true); planErr != nil {
 		return planErr
 	}
 	if e := (*pgwire.Error)(nil); errors.As(err, &e) {
@@ -55,11 +61,14 @@ func (s *session) asWritten(err error) error {
 // lifted finds or makes the plan of the shape of a text. It returns nil for a text that
 // has to be planned as it is.
 func (s *session) lifted(sql string) ([]pgwire.Statement, error) {
-	if len(sql) > s.handler.limits.StatementBytesMax || !s.lifter.lift(sql) {
+	if s.lifting == nil {
+		s.lifting = &lifting{}
+	}
+	l := &s.lifting.lifter
+	if len(sql) > s.handler.limits.StatementBytesMax || !l.lift(sql) {
 		return nil, nil
 	}
-	defer s.trimLifted()
-	l := &s.lifter
+	defer l.trim()
 	plans, known := s.handler.plans.find(l.shape)
 	if !known {
 		var err error
@@ -70,7 +79,7 @@ func (s *session) lifted(sql string) ([]pgwire.Statement, error) {
 	if len(plans) == 0 {
 		return nil, nil
 	}
-	out := &s.liftedStatement
+	out := &s.lifting.statement
 	if cap(out.values) > scratchBytesMax {
 		out.values = nil
 	}
@@ -87,15 +96,15 @@ func (s *session) lifted(sql string) ([]pgwire.Statement, error) {
 	return out.result[:], nil
 }
 
-// trimLifted gives back what a long text needed.
-func (s *session) trimLifted() {
-	if cap(s.lifter.shape) > scratchBytesMax {
-		s.lifter.shape = nil
+// trim gives back what a long text needed.
+func (l *lifter) trim() {
+	if cap(l.shape) > scratchBytesMax {
+		l.shape = nil
 	}
-	if cap(s.lifter.literals) > literalsMax/4 {
-		s.lifter.literals = nil
+	if cap(l.literals) > literalsMax/4 {
+		l.literals = nil
 	}
-	s.lifter.sql = ""
+	l.sql = ""
 }
 
 // planShape plans the shape of a text and keeps the plan; none if the shape cannot stand

@@ -37,7 +37,7 @@ var _ schema.Session = (*querySession)(nil)
 // searchPath are the schemas to look names up in, pg_catalog included.
 func (s *session) searchPath() []string {
 	i := s.settings.find("search_path")
-	return searchPath(s.handler.catalog, s.settings.values[i])
+	return searchPath(s.handler.catalog, s.settings.values.at(i))
 }
 
 func searchPath(c *catalog.Catalog, setting string) []string {

@@ -29,10 +29,9 @@ type session struct {
 	// heldCursors are those WITH HOLD that the transaction has declared.
 	heldCursors []string
 
-	own             *querySession // what statements know of the session; made when first needed
-	single          singleRow
-	lifter          lifter
-	liftedStatement liftedStatement
+	own     *querySession // what statements know of the session; made when first needed
+	single  *singleRow    // made when first needed
+	lifting *lifting      // made when first needed
 }
 
 // Prepare plans one statement.

@@ -24,15 +24,15 @@ type sessionSettings struct {
 	variables []variable
 	server    []SettingRow      // of the server, for hints
 	standard  standardSettings  // those that are no variables and have no effect
-	values    []string          // by position in variables; changed by put only
-	initial   []string          // what RESET goes back to; may be the same memory as values
+	values    settingValues     // changed by put only
+	initial   settingValues     // what RESET goes back to
 	custom    map[string]string // of the client's own, and standard ones that were set
 	// saved is what a running transaction goes back to, by lower-case name.
 	saved map[string]savedSetting
 	// inTransaction: changes are saved.
 	inTransaction bool
-	reported      []string // last sent, of the variables that are reported; nil: nothing yet
-	changed       bool     // since the last report
+	reported      settingValues // last sent; nothing yet without shared ones
+	changed       bool          // since the last report
 
 	// Derived from values.
 	location           *time.Location
@@ -55,36 +55,22 @@ type sessionSettings struct {
 // savedSetting is a setting before a transaction, and what its COMMIT leaves.
 type savedSetting struct{ before, atCommit string }
 
-func (s *sessionSettings) start(list []variable, standard standardSettings, info *pgwire.ConnInfo) {
+func (s *sessionSettings) start(list []variable, initial initialValues, standard standardSettings, info *pgwire.ConnInfo) {
 	s.variables, s.standard = list, standard
-	s.initial = make([]string, len(list))
-	for i := range list {
-		s.initial[i] = list[i].initial
-	}
-	s.initial[s.find("session_authorization")] = info.User
-	switch info.Identity.Role {
-	case pgwire.RoleAdmin:
-		s.initial[s.find("is_superuser")] = "on"
-	case pgwire.RoleReadOnly: // what clients ask that look for a server to write to
-		s.initial[s.find("default_transaction_read_only")] = "on"
-	}
-	s.values = s.initial
+	s.values = settingValues{shared: initial[info.Identity.Role]}
+	s.put(s.find("session_authorization"), info.User)
+	s.initial = s.values
 	s.derive()
 }
 
-// startupDone makes the settings of the startup packet those that RESET goes back to. Most
-// sessions change none after that, and need only one copy of them.
+// startupDone makes the settings of the startup packet those that RESET goes back to.
 func (s *sessionSettings) startupDone() { s.initial = s.values }
 
 // put changes a value.
 func (s *sessionSettings) put(i int, value string) {
-	if s.values[i] == value {
-		return
+	if s.values.at(i) != value {
+		s.values = s.values.with(i, value)
 	}
-	if &s.values[0] == &s.initial[0] {
-		s.values = slices.Clone(s.initial)
-	}
-	s.values[i] = value
 }
 
 // find is the position of a parameter, or -1.
@@ -102,7 +88,7 @@ func (s *sessionSettings) find(name string) int {
 // get is the value of a parameter as SHOW prints it.
 func (s *sessionSettings) get(name string) (string, bool) {
 	if i := s.find(name); i >= 0 {
-		return s.variables[i].show(s.values[i]), true
+		return s.variables[i].show(s.values.at(i)), true
 	}
 	if known := s.standard.find(name); known != nil {
 		return withUnit(s.standardValue(known), known.Unit), true
@@ -143,7 +129,7 @@ func (s *sessionSettings) set(name, value string, isLocal bool) error {
 		}
 		value = normal
 	}
-	s.save(strings.ToLower(v.name), s.values[i], value, isLocal)
+	s.save(strings.ToLower(v.name), s.values.at(i), value, isLocal)
 	s.put(i, value)
 	s.derive()
 	return nil
@@ -151,7 +137,7 @@ func (s *sessionSettings) set(name, value string, isLocal bool) error {
 
 // setStandard sets a parameter of PostgreSQL that has no effect.
 func (s *sessionSettings) setStandard(known *catalog.Setting, value string, isLocal bool) error {
-	if err := mayChange(known, s.values[s.find("is_superuser")] == "on"); err != nil {
+	if err := mayChange(known, s.values.at(s.find("is_superuser")) == "on"); err != nil {
 		return err
 	}
 	normal, err := normalize(known, value)
@@ -209,9 +195,9 @@ func (s *sessionSettings) begin() {
 	s.inTransaction = true
 	for _, name := range []string{"transaction_read_only", "transaction_isolation", "transaction_deferrable"} {
 		i, def := s.find(name), s.find("default_"+name)
-		if s.values[i] != s.values[def] {
-			s.save(name, s.values[i], s.values[def], true)
-			s.put(i, s.values[def])
+		if s.values.at(i) != s.values.at(def) {
+			s.save(name, s.values.at(i), s.values.at(def), true)
+			s.put(i, s.values.at(def))
 			s.derive()
 		}
 	}
@@ -240,17 +226,17 @@ func (s *sessionSettings) end(isCommit bool) {
 
 // settingsMark is what a savepoint goes back to.
 type settingsMark struct {
-	values []string
+	values settingValues
 	custom map[string]string
 	saved  map[string]savedSetting
 }
 
 func (s *sessionSettings) mark() settingsMark {
-	return settingsMark{slices.Clone(s.values), maps.Clone(s.custom), maps.Clone(s.saved)}
+	return settingsMark{s.values, maps.Clone(s.custom), maps.Clone(s.saved)}
 }
 
 func (s *sessionSettings) backTo(m settingsMark) {
-	copy(s.values, m.values)
+	s.values = m.values
 	s.custom, s.saved = maps.Clone(m.custom), maps.Clone(m.saved)
 	s.derive()
 }
@@ -273,17 +259,17 @@ func (s *sessionSettings) reset(name string, isLocal bool) error {
 	if s.variables[i].isReadOnly {
 		return pgwire.Errorf(pgwire.CodeCantChangeRuntimeParam, "parameter \"%s\" cannot be changed", s.variables[i].name)
 	}
-	s.save(strings.ToLower(s.variables[i].name), s.values[i], s.initial[i], isLocal)
-	s.put(i, s.initial[i])
+	s.save(strings.ToLower(s.variables[i].name), s.values.at(i), s.initial.at(i), isLocal)
+	s.put(i, s.initial.at(i))
 	s.derive()
 	return nil
 }
 
 func (s *sessionSettings) resetAll() {
 	for i := range s.variables {
-		if s.values[i] != s.initial[i] {
-			s.save(strings.ToLower(s.variables[i].name), s.values[i], s.initial[i], false)
-			s.put(i, s.initial[i])
+		if s.values.at(i) != s.initial.at(i) {
+			s.save(strings.ToLower(s.variables[i].name), s.values.at(i), s.initial.at(i), false)
+			s.put(i, s.initial.at(i))
 		}
 	}
 	for name, value := range s.custom {
@@ -300,7 +286,7 @@ func (s *sessionSettings) resetAll() {
 // derive computes what executions look at.
 func (s *sessionSettings) derive() {
 	s.changed = true
-	value := func(name string) string { return s.values[s.find(name)] }
+	value := func(name string) string { return s.values.at(s.find(name)) }
 	if loc, ok := timeZone(value("TimeZone")); ok {
 		s.location = loc
 	}
@@ -344,22 +330,15 @@ func (s *sessionSettings) report(f func(name, value string)) {
 		return
 	}
 	s.changed = false
-	isFirst, n := s.reported == nil, 0
+	before := s.reported
+	s.reported = s.values
 	for i := range s.variables {
 		if !s.variables[i].isReported {
 			continue
 		}
-		switch {
-		case isFirst:
-			s.reported = append(s.reported, s.values[i])
-		case s.reported[n] != s.values[i]:
-			s.reported[n] = s.values[i]
-		default:
-			n++
-			continue
+		if value := s.values.at(i); before.shared == nil || before.at(i) != value {
+			f(s.variables[i].name, value)
 		}
-		f(s.variables[i].name, s.values[i])
-		n++
 	}
 }
 
@@ -368,7 +347,7 @@ func (s *sessionSettings) check(name, value string) error {
 	i, known := s.find(name), s.standard.find(name)
 	switch {
 	case i < 0 && known != nil:
-		if err := mayChange(known, s.values[s.find("is_superuser")] == "on"); err != nil {
+		if err := mayChange(known, s.values.at(s.find("is_superuser")) == "on"); err != nil {
 			return err
 		}
 		_, err := normalize(known, value)

@@ -25,7 +25,7 @@ func (s *sessionSettings) all() []settingOfSession {
 		if v.isHidden {
 			continue
 		}
-		row := settingOfSession{value: s.values[i], boot: v.initial, reset: s.initial[i], description: v.description}
+		row := settingOfSession{value: s.values.at(i), boot: v.initial, reset: s.initial.at(i), description: v.description}
 		if known := s.standard.find(v.name); known != nil {
 			row.Setting = *known
 		} else {

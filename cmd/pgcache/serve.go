@@ -21,6 +21,7 @@ import (
 func (m *Main) serve(ctx context.Context, s *settings) error {
 	logger := s.logger(m.Stderr)
 	defer boundHeap(m.Env)()
+	defer giveBackWhenQuiet()()
 	started := time.Now()
 	store, err := openCache(s, logger)
 	if err != nil {

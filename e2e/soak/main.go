@@ -110,7 +110,11 @@ func (s *server) settles(before usage) error {
 const idleMemoryMax = 150 * mib
 
 // idleMemoryTLSMax is the same for those over TLS, of which crypto/tls keeps more.
-const idleMemoryTLSMax = 325 * mib
+const idleMemoryTLSMax = 165 * mib
+
+// idleTime is how long connections are idle before they are measured: the server gives memory
+// back when it has been quiet for some seconds.
+const idleTime = 12 * time.Second
 
 // measureIdle opens connections, lets each run a statement, and looks what they cost while idle.
 func measureIdle(binary string, n int, encrypted bool) error {
@@ -153,6 +157,7 @@ func measureIdle(binary string, n int, encrypted bool) error {
 			return err
 		}
 	}
+	time.Sleep(idleTime)
 	after, err := s.usage()
 	if err != nil {
 		return err
