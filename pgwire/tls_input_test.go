@@ -1,3 +1,5 @@
+//go:build unix
+
 package pgwire
 
 import (
@@ -87,9 +89,6 @@ func TestTLSInput(t *testing.T) {
 		r, client := overTLS(t, pieces)
 		if r.encrypted.records == nil || r.encrypted.handshake == nil {
 			t.Fatal("crypto/tls has changed: its buffers stay with idle connections")
-		}
-		if r.raw == nil {
-			t.Skip("connections have no descriptors here")
 		}
 		wantNoMemory(t, r)
 		sent := make(chan error, 1)
