@@ -5,9 +5,10 @@ import "fmt"
 // Code is a SQLSTATE. All codes pgcache uses are below; nothing else spells one.
 type Code string
 
-// Class 00 to 0A.
+// Classes 00 to 0A.
 const (
 	CodeSuccess             Code = "00000"
+	CodeWarning             Code = "01000"
 	CodeProtocolViolation   Code = "08P01"
 	CodeFeatureNotSupported Code = "0A000"
 )
@@ -70,6 +71,7 @@ const (
 	CodeInvalidCatalogName   Code = "3D000"
 	CodeInvalidSchemaName    Code = "3F000"
 	CodeSerializationFailure Code = "40001"
+	CodeDeadlockDetected     Code = "40P01"
 )
 
 // Class 42: syntax and semantics.
@@ -113,6 +115,7 @@ const (
 	CodeObjectNotInPrerequisiteState Code = "55000"
 	CodeObjectInUse                  Code = "55006"
 	CodeCantChangeRuntimeParam       Code = "55P02"
+	CodeLockNotAvailable             Code = "55P03"
 	CodeQueryCanceled                Code = "57014"
 	CodeAdminShutdown                Code = "57P01"
 	CodeCannotConnectNow             Code = "57P03"

@@ -16,7 +16,7 @@ const databaseOID = 5
 
 // activityFields is a row of pg_stat_activity. As in PostgreSQL, of other users' sessions those
 // who are no administrators see only that they exist.
-func activityFields(a pgwire.Activity, user types.OID, isVisible bool) []field {
+func activityFields(a pgwire.Activity, user types.OID, isVisible, waits bool) []field {
 	text := func(s string) types.Value { return types.OfText(s) }
 	seen := func(v types.Value) types.Value {
 		if !isVisible {
@@ -32,7 +32,10 @@ func activityFields(a pgwire.Activity, user types.OID, isVisible bool) []field {
 	}
 	address, port := clientAddress(a.RemoteAddr)
 	waitType, wait := types.Null(), types.Null()
-	if a.State != pgwire.StateActive {
+	switch {
+	case waits:
+		waitType, wait = text("Lock"), text("advisory")
+	case a.State != pgwire.StateActive:
 		waitType, wait = text("Client"), text("ClientRead")
 	}
 	query := text("<insufficient privilege>")
@@ -81,14 +84,14 @@ func activityRows(s *session) []query.Values {
 	if s.info.Backends == nil {
 		return nil
 	}
-	roles := s.roles()
+	roles, waiting := s.roles(), s.handler.locks.Waiting()
 	var rows []query.Values
 	for _, a := range s.info.Backends.Activity() {
 		user := types.OID(0)
 		if role, ok := roles.Named(a.User); ok {
 			user = role.OID
 		}
-		rows = append(rows, valuesOf(activityFields(a, user, s.grants.isAdmin() || a.User == s.info.User)))
+		rows = append(rows, valuesOf(activityFields(a, user, s.grants.isAdmin() || a.User == s.info.User, waiting[a.ProcessID])))
 	}
 	return rows
 }

@@ -10,6 +10,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
+	"pgcache/sqlmap/advisory"
 	"pgcache/sqlmap/catalog"
 	"pgcache/sqlmap/query"
 )
@@ -95,6 +96,7 @@ type Handler struct {
 	roles   knownRoles
 
 	listeners *listeners
+	locks     *advisory.Table
 	// variables are the run-time parameters, sorted by lower-case name.
 	variables []variable
 	initial   initialValues
@@ -129,6 +131,7 @@ func New(cfg Config) (*Handler, error) {
 		return nil, err
 	}
 	h.listeners = newListeners(cfg.Cache)
+	h.locks = advisory.New(advisory.Limits{}, cfg.Now)
 	defaults := map[string]string{"pgcache.durability": cfg.Cache.Durability().String()}
 	maps.Copy(defaults, cfg.SessionDefaults)
 	h.standard = h.standardSettings()

@@ -153,7 +153,10 @@ func (s *session) statementError(ctx context.Context, err error) error {
 func (x *execution) execute(ctx context.Context, r *pgwire.Reply, isAlone bool) (pgwire.Completion, error) {
 	x.reply = r
 	x.runs++
-	defer func() { x.reply = nil }()
+	defer func() {
+		x.session.sendWarnings(r)
+		x.reply = nil
+	}()
 	if x.started {
 		x.env.SetContext(ctx)
 		return x.send(r)
@@ -204,6 +207,9 @@ func (x *execution) send(r *pgwire.Reply) (pgwire.Completion, error) {
 				return pgwire.Completion{Tag: x.out.tag, Rows: x.sent, HasRows: true}, nil
 			}
 			return pgwire.Completion{Tag: x.out.tag, Rows: x.out.count, HasRows: x.out.counted}, nil
+		}
+		if len(x.session.warnings) > 0 {
+			x.session.sendWarnings(r)
 		}
 		r.StartRow(len(x.values))
 		for i, v := range x.values {

@@ -44,6 +44,7 @@ var sharedCatalog = sync.OnceValues(newCatalog)
 func newCatalog() (*catalog.Catalog, error) {
 	config := catalog.Config{Library: library.All(), Roles: rolesOf, Callers: callers(), Rows: map[string]catalog.Rows{
 		"pg_settings": settingRows, "pg_stat_activity": backendRows, "pg_stat_ssl": tlsRows, "pg_prepared_statements": preparedRows, "pg_cursors": cursorRows,
+		"pg_locks": lockRows,
 	}}
 	comments := comments()
 	for _, own := range ownRelations {
@@ -60,12 +61,12 @@ func newCatalog() (*catalog.Catalog, error) {
 			config.Functions = append(config.Functions, describeFunction(f))
 		}
 	}
-	for _, name := range serverFunctions {
+	for _, name := range slices.Concat(serverFunctions, advisoryNames) {
 		for _, f := range sessionFunctions(name) {
 			config.Library = append(config.Library, implementationOf(f))
 		}
 	}
-	config.Library = append(config.Library, listeningChannels())
+	config.Library = append(config.Library, listeningChannels(), blockingProcesses())
 	return catalog.New(config)
 }
 

@@ -56,7 +56,7 @@ func findRelation(name string) *relation {
 			return rows
 		}}
 	case "pg_stat_activity":
-		return &relation{columnsOf(activityFields(pgwire.Activity{}, 0, true)), activityRows}
+		return &relation{columnsOf(activityFields(pgwire.Activity{}, 0, true, false)), activityRows}
 	}
 	return measuredRelation(name)
 }

@@ -70,6 +70,9 @@ func releaseSavepoint(x *execution, name string) (outcome, error) {
 		return outcome{}, err
 	}
 	s.tx.savepoints = s.tx.savepoints[:i]
+	if s.locks != nil {
+		s.locks.MergeDepth(s.lockDepth(true))
+	}
 	if i == 0 {
 		s.tx.undo = nil
 	}
@@ -103,6 +106,7 @@ func rollbackTo(x *execution, name string) (outcome, error) {
 	t.savepoints = t.savepoints[:i+1]
 	s.settings.backTo(p.settings)
 	s.listening.backTo(p.listening)
+	s.endLocks(i + 1)
 	s.status = pgwire.TxBlock
 	return outcome{tag: "ROLLBACK"}, nil
 }

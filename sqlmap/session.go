@@ -6,6 +6,7 @@ import (
 
 	"pgcache/cache"
 	"pgcache/pgwire"
+	"pgcache/sqlmap/advisory"
 	"pgcache/sqlmap/query"
 )
 
@@ -16,6 +17,7 @@ type session struct {
 	grants   grants
 	settings sessionSettings
 	notices  []*pgwire.Error // of the beginning, until Greet sends them
+	warnings []*pgwire.Error // of the running statement's functions
 
 	status pgwire.TxStatus
 	tx     transaction
@@ -24,6 +26,7 @@ type session struct {
 	scratch       []byte // for keys of the plan cache
 
 	leases *cache.LeaseHolder // made when the first is asked for
+	locks  *advisory.Owner    // too
 
 	listening listening
 	// heldCursors are those WITH HOLD that the transaction has declared.
@@ -116,6 +119,7 @@ func (s *session) Fail() {
 	if len(s.tx.savepoints) == 0 || s.status == pgwire.TxIdle {
 		s.tx.drop()
 	}
+	s.endLocks(len(s.tx.savepoints))
 	if s.status == pgwire.TxBlock {
 		s.status = pgwire.TxFailed
 	} else if s.status == pgwire.TxIdle {
@@ -129,6 +133,7 @@ func (s *session) EndCycle(ctx context.Context) error {
 		return nil
 	}
 	if !s.tx.isOpen && !s.tx.hasFailed {
+		s.endLocks(0)
 		return nil
 	}
 	if s.tx.hasFailed {
@@ -151,6 +156,7 @@ func (s *session) endTransaction(isCommit bool) {
 	s.tx.isOpen, s.tx.hasFailed = false, false
 	s.settings.end(isCommit)
 	s.status = pgwire.TxIdle
+	s.endLocks(0)
 	s.endListening(isCommit)
 }
 
@@ -254,6 +260,23 @@ func (s *session) Greet(r *pgwire.Reply) {
 	s.notices = nil
 }
 
+// warningsMax bounds the warnings of functions before one row.
+const warningsMax = 100
+
+// warn keeps a warning of a function until the next row is sent.
+func (s *session) warn(e *pgwire.Error) {
+	if e.Severity = pgwire.SeverityWarning; len(s.warnings) < warningsMax {
+		s.warnings = append(s.warnings, e)
+	}
+}
+
+func (s *session) sendWarnings(r *pgwire.Reply) {
+	for _, w := range s.warnings {
+		r.Notice(w)
+	}
+	s.warnings = s.warnings[:0]
+}
+
 // ReportSettings reports settings as ParameterStatus.
 func (s *session) ReportSettings(report func(name, value string)) { s.settings.report(report) }
 
@@ -262,6 +285,9 @@ func (s *session) Close() {
 	s.tx.drop()
 	if s.leases != nil {
 		s.leases.Close()
+	}
+	if s.locks != nil {
+		s.locks.Close()
 	}
 	s.endListening(false)
 	s.applyListening(listenChange{stop: true})

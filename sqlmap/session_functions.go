@@ -2,6 +2,7 @@ package sqlmap
 
 import (
 	"runtime"
+	"slices"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/schema"
@@ -27,7 +28,13 @@ func sessionFunctions(name string) []function {
 		return []function{{Name: name, Args: []types.OID{types.Text, types.Text, types.Bool}, Returns: types.Text,
 			OnNull: true, IsVolatile: true, Call: setConfig}}
 	case "pg_advisory_unlock_all":
-		return aboutSession(name, types.Void, func(*session) types.Value { return types.Value{} })
+		return aboutSession(name, types.Void, func(s *session) types.Value {
+			s.unlockSession()
+			return types.Value{}
+		})
+	}
+	if slices.Contains(advisoryNames, name) {
+		return advisoryFunctions(name)
 	}
 	if list := listenFunctions(name); list != nil {
 		return list

@@ -40,6 +40,7 @@ type sessionSettings struct {
 	intervalStyle      types.IntervalStyle
 	dateOrder          types.DateOrder
 	statementTimeout   time.Duration
+	lockTimeout        time.Duration
 	idleTimeout        time.Duration
 	idleInBlock        time.Duration
 	transactionTimeout time.Duration
@@ -297,7 +298,7 @@ func (s *sessionSettings) derive() {
 		ms, _ := strconv.ParseInt(value(name), 10, 64)
 		return time.Duration(ms) * time.Millisecond
 	}
-	s.statementTimeout = duration("statement_timeout")
+	s.statementTimeout, s.lockTimeout = duration("statement_timeout"), duration("lock_timeout")
 	s.idleTimeout, s.idleInBlock = duration("idle_session_timeout"), duration("idle_in_transaction_session_timeout")
 	s.transactionTimeout = duration("transaction_timeout")
 	s.namespace = value("pgcache.namespace")

@@ -56,6 +56,7 @@ func variables(serverVersion string) []variable {
 		{name: "max_function_args", initial: "100", isReadOnly: true, description: "Most arguments of a function."},
 		{name: "max_identifier_length", initial: "63", isReadOnly: true, description: "Longest name, in bytes."},
 		{name: "max_index_keys", initial: "32", isReadOnly: true, description: "Most columns of a key."},
+		{name: "lock_timeout", initial: "0", unit: "ms", check: checkDuration, description: "How long a statement may wait for an advisory lock; 0: for ever."},
 		{name: "pgcache.durability", initial: cache.DurabilityInterval.String(), check: oneOf("always", "interval", "off"), hint: "Available values: always, interval, off.", description: "What an acknowledged write of this session survives."},
 		{name: "pgcache.namespace", check: nil, description: "What ns is in an INSERT that does not give it; empty: it must be given."},
 		{name: "scram_iterations", initial: "4096", isReported: true, check: checkInt(1, 1<<31-1), description: "Iterations of SCRAM."},

@@ -337,6 +337,7 @@ func discardStatement(target pg_query.DiscardMode) (*plan, error) {
 		x.session.settings.resetAll()
 		clear(x.session.settings.custom)
 		x.session.applyListening(listenChange{stop: true})
+		x.session.unlockSession()
 		return outcome{tag: tag}, nil
 	}), nil
 }

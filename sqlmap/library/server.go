@@ -135,7 +135,7 @@ func fixed() []implementation {
 		constant("pg_is_other_temp_schema(oid)", boolean(false)), constant("pg_my_temp_schema()", number(0)), constant("pg_jit_available()", boolean(false)),
 		constant("getdatabaseencoding()", text("UTF8")), constant("pg_client_encoding()", text("UTF8")),
 		constant("pg_encoding_max_length(int4)", number(4)), constant("pg_trigger_depth()", number(0)),
-		constant("pg_blocking_pids(int4)", array()), constant("pg_notification_queue_usage()", float(0)),
+		constant("pg_notification_queue_usage()", float(0)),
 		constant("pg_last_wal_receive_lsn()", types.Null()), constant("pg_last_wal_replay_lsn()", types.Null()), constant("pg_last_xact_replay_timestamp()", types.Null()),
 		constant("pg_current_wal_lsn()", number(0)), constant("inet_server_addr()", types.Null()), constant("inet_server_port()", types.Null()),
 		constant("txid_current()", number(3)), constant("txid_current_if_assigned()", types.Null()), constant("pg_current_xact_id_if_assigned()", types.Null()), constant("pg_current_xact_id()", number(3)),
