@@ -130,7 +130,7 @@ const faultEnv = "L2_FAULT"
 
 // childTimeout bounds a child: no call of a store waits for a failing disk for ever. A case
 // takes seconds, on a busy machine too.
-const childTimeout = 2 * patience
+const childTimeout = 4 * patience
 
 // inChild runs one case of a test in a process of its own and returns its output.
 func inChild(t *testing.T, test, which string) string {

@@ -45,15 +45,18 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-// testConfig is a small store whose maintenance runs when the test calls tick.
 // patience bounds what tests wait for: it is only ever used up by a hang, however slow and
 // busy the machine.
-const patience = 2 * time.Minute
+const patience = 5 * time.Minute
 
+// testConfig is a small store whose maintenance runs when the test calls tick. It gives
+// nothing up while the test has patience: a machine that stops the process for some seconds
+// is no slow disk.
 func testConfig(fs vfs.FS) Config {
 	return Config{
 		Dir: "data", FS: fs, BytesMax: 16 << 20, BlockCacheBytes: 1 << 20, MemTableBytes: 256 << 10,
 		Now: newClock().Now, ticks: make(chan time.Time),
+		WriteTimeout: patience, StallAfter: patience, CloseTimeout: patience,
 	}
 }
 
