@@ -36,7 +36,7 @@ func TestCacheOnFailingDisk(t *testing.T) {
 			if os.Getenv("L2_FAULT") == "" {
 				t.Parallel()
 				// What Pebble leaves behind must not count as our leak.
-				child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=5m")
+				child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=15m")
 				child.Env = append(os.Environ(), "L2_FAULT=1")
 				if out, err := child.CombinedOutput(); err != nil {
 					t.Fatalf("%v\n%.4000s", err, out)

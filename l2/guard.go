@@ -98,22 +98,27 @@ func (g *guardFS) do(what string, operation func() error) error {
 	if err == nil || !g.armed.Load() {
 		return err
 	}
-	for isFull(err) && g.background.Err() == nil {
-		if g.relieve() {
-			err = g.try(operation)
-			continue
-		}
-		g.full.Add(1)
-		retry := time.NewTimer(g.retryEvery)
-		select {
-		case <-retry.C:
-		case <-g.background.Done():
-		}
-		retry.Stop()
+	for isFull(err) && g.relieve() {
 		err = g.try(operation)
-		g.full.Add(-1)
+	}
+	if isFull(err) {
+		err = g.awaitRoom(operation, err)
 	}
 	return g.once(what, err)
+}
+
+// awaitRoom tries an operation that met a full disk again and again. It counts as one that
+// waits all the time: a write that came in a gap would wait with it, and not be shed.
+func (g *guardFS) awaitRoom(operation func() error, err error) error {
+	g.full.Add(1)
+	defer g.full.Add(-1)
+	for isFull(err) && g.background.Err() == nil {
+		if !g.relieve() {
+			g.pause()
+		}
+		err = g.try(operation)
+	}
+	return err
 }
 
 // once ends an operation that is not to be tried again.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -129,6 +131,31 @@ func TestManifestOnFullDisk(t *testing.T) {
 	awaitTrue(t, "it goes on", func() bool { return s.unwritable() == nil })
 	if err := s.Sync(context.Background()); err != nil {
 		t.Errorf("sync: %v", err)
+	}
+}
+
+// An operation on the log that waits for room counts as waiting until it ends, between its
+// tries too: a write that came in a gap would wait with it.
+func TestNoGapWhileTheLogIsFull(t *testing.T) {
+	var waiting atomic.Int64
+	var armed atomic.Bool
+	armed.Store(true)
+	tries, between := 0, []int64{}
+	g := &guardFS{
+		background: context.Background(), retryEvery: time.Nanosecond, full: &waiting, armed: &armed,
+		relieve: func() bool { between = append(between, waiting.Load()); return false },
+	}
+	err := g.do("write log", func() error {
+		if tries++; tries <= 4 {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	if err != nil || tries != 5 || waiting.Load() != 0 {
+		t.Errorf("%v after %d tries, %d wait", err, tries, waiting.Load())
+	}
+	if want := []int64{0, 1, 1, 1, 1}; !slices.Equal(between, want) { // the first could be helped at once
+		t.Errorf("between tries %v wait, want %v", between, want)
 	}
 }
 
