@@ -13,13 +13,23 @@ import (
 	"pgcache/l2"
 )
 
+// patience bounds what tests wait for: it is only ever used up by a hang, however slow and
+// busy the machine, which may stop the process for seconds.
+const patience = 5 * time.Minute
+
+// patient is a configuration that gives nothing up meanwhile.
+func patient(fs vfs.FS) l2.Config {
+	return l2.Config{Dir: "data", FS: fs, BytesMax: 64 << 20, TickInterval: time.Hour,
+		WriteTimeout: patience, StallAfter: patience, CloseTimeout: patience}
+}
+
 func openCache(t *testing.T, fs vfs.FS) *cache.Cache {
 	t.Helper()
-	tier, err := l2.Open(l2.Config{Dir: "data", FS: fs, BytesMax: 64 << 20, TickInterval: time.Hour})
+	tier, err := l2.Open(patient(fs))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cache.Open(cache.Config{L1BytesMax: 2 << 20, Tier: tier})
+	c, err := cache.Open(cache.Config{L1BytesMax: 2 << 20, Tier: tier, WriteWait: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -17,11 +16,13 @@ import (
 // openDurable opens a cache whose tier syncs nothing by itself.
 func openDurable(t *testing.T, fs vfs.FS, d cache.Durability) *cache.Cache {
 	t.Helper()
-	tier, err := l2.Open(l2.Config{Dir: "data", FS: fs, BytesMax: 64 << 20, TickInterval: time.Hour, SyncInterval: -1})
+	cfg := patient(fs)
+	cfg.SyncInterval = -1
+	tier, err := l2.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cache.Open(cache.Config{L1BytesMax: 2 << 20, Tier: tier, Durability: d})
+	c, err := cache.Open(cache.Config{L1BytesMax: 2 << 20, Tier: tier, Durability: d, WriteWait: patience})
 	if err != nil {
 		t.Fatal(err)
 	}

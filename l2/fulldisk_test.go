@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -52,28 +51,47 @@ func TestCacheOnFailingDisk(t *testing.T) {
 				}
 				return nil
 			}))
-			tier, err := l2.OpenTier(l2.Config{
-				Dir: "data", FS: fs, BytesMax: 64 << 20, TickInterval: 5 * time.Millisecond, FileMinBytes: 8 << 10,
-				MemTableBytes: 64 << 10, CloseTimeout: time.Second, WriteTimeout: 10 * time.Second, // what a call waits that finds the disk full before that is known
-			})
+			cfg := patient(fs)
+			cfg.TickInterval, cfg.FileMinBytes, cfg.MemTableBytes = 5*time.Millisecond, 8<<10, 64<<10
+			cfg.WriteTimeout = 3 * time.Second // what a call waits that finds the disk full before that is known
+			if !tc.recovers {
+				cfg.CloseTimeout = time.Second
+			}
+			tier, err := l2.OpenTier(cfg)
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := cache.Open(cache.Config{L1BytesMax: 2 << 20, Tier: tier})
+			c, err := cache.Open(cache.Config{L1BytesMax: 2 << 20, Tier: tier, WriteWait: patience})
 			if err != nil {
 				t.Fatal(err)
 			}
 			ctx := context.Background()
+			await := func(what string, condition func() bool) {
+				t.Helper()
+				for deadline := time.Now().Add(patience); !condition(); <-time.After(time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("%s: %+v", what, c.Stats().Tier)
+					}
+				}
+			}
+			// What takes longer than WriteTimeout is repeated until it is durable.
+			durably := func(what string, call func() error) {
+				t.Helper()
+				await(what, func() bool {
+					err := call()
+					if err != nil && !errors.Is(err, cache.ErrTierIO) {
+						t.Fatal(err)
+					}
+					return err == nil
+				})
+			}
+			sync := func() { t.Helper(); durably("a sync", func() error { return c.Sync(ctx) }) }
 			for i := range 100 {
 				putOne(ctx, t, c, "a", fmt.Sprint(i), "old")
 			}
-			if err := c.Sync(ctx); err != nil {
-				t.Fatal(err)
-			}
+			sync()
 			putOne(ctx, t, c, "flushed", "k", "old")
-			if err := c.Sync(ctx); err != nil {
-				t.Fatal(err)
-			}
+			sync()
 			on.Store(true)
 			if _, _, err := c.FlushNamespace(ctx, []byte("flushed")); err != nil && !errors.Is(err, cache.ErrTierIO) {
 				t.Fatal(err)
@@ -118,15 +136,9 @@ func TestCacheOnFailingDisk(t *testing.T) {
 				_ = c.Close(ctx)
 				return
 			}
-			for deadline := time.Now().Add(2 * time.Minute); c.Stats().Tier.Degraded || c.Stats().DirtyBytes > 0; runtime.Gosched() {
-				if time.Now().After(deadline) {
-					t.Fatalf("it does not recover: %+v", c.Stats().Tier)
-				}
-			}
+			await("it does not recover", func() bool { return !c.Stats().Tier.Degraded && c.Stats().DirtyBytes == 0 })
 			for i := 60; i < 65; i++ { // what is deleted was not stored, what it replaced is
-				if _, err := c.Invalidate(ctx, cache.K("a", fmt.Sprint(i))); err != nil {
-					t.Fatal(err)
-				}
+				durably("a delete", func() error { _, err := c.Invalidate(ctx, cache.K("a", fmt.Sprint(i))); return err })
 			}
 			crashed := mem.CrashClone(vfs.CrashCloneCfg{})
 			deleted := openCache(t, crashed)
@@ -138,9 +150,7 @@ func TestCacheOnFailingDisk(t *testing.T) {
 			closeCache(t, deleted)
 			putOne(ctx, t, c, "a", "50", "new")
 			putOne(ctx, t, c, "new", "k", "durable")
-			if err := c.Sync(ctx); err != nil {
-				t.Fatal(err)
-			}
+			sync()
 			crashed = mem.CrashClone(vfs.CrashCloneCfg{})
 			closeCache(t, c)
 			c = openCache(t, crashed)
