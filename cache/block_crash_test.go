@@ -116,11 +116,12 @@ func numberedBlock(i, many int, random *rand.Rand) *cache.Block {
 
 func openOver(t *testing.T, fs *vfs.MemFS) (*cache.Cache, *l2.Store) {
 	t.Helper()
-	store, err := l2.Open(l2.Config{Dir: "data", FS: fs, FreeBytesMin: -1, MemTableBytes: 256 << 10, BlockCacheBytes: 1 << 20, SyncInterval: -1})
+	store, err := l2.Open(l2.Config{Dir: "data", FS: fs, FreeBytesMin: -1, MemTableBytes: 256 << 10, BlockCacheBytes: 1 << 20, SyncInterval: -1,
+		StallAfter: cache.Patience, WriteTimeout: cache.Patience, CloseTimeout: cache.Patience})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cache.Open(cache.Config{L1BytesMax: 32 << 20, Tier: store}.OnHeap())
+	c, err := cache.Open(cache.Config{L1BytesMax: 32 << 20, Tier: store, WriteWait: cache.Patience}.OnHeap())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,12 +37,15 @@ func (f *fakeClock) advance(d time.Duration) {
 	f.now = f.now.Add(d)
 }
 
+// patience bounds what tests wait for: only a hang uses it up, not a machine that stops the
+// process for some seconds.
+const patience = 5 * time.Minute
+
 // open makes a cache for a test, which is validated and closed at its end.
 func open(t testing.TB, cfg Config) *Cache {
 	t.Helper()
-	if cfg.L1BytesMax == 0 {
-		cfg.L1BytesMax = 4 << 20
-	}
+	orDefault(&cfg.L1BytesMax, 4<<20)
+	orDefault(&cfg.WriteWait, patience)
 	cfg.memory = arena.Heap()
 	c, err := Open(cfg)
 	if err != nil {
@@ -61,9 +64,6 @@ func open(t testing.TB, cfg Config) *Cache {
 	})
 	return c
 }
-
-// patience bounds what tests wait for: only a hang uses it up.
-const patience = 2 * time.Minute
 
 // settle waits until nothing is dirty.
 func settle(t testing.TB, c *Cache) {

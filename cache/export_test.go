@@ -11,6 +11,9 @@ import (
 
 // Bridge for tests outside the package, which may import the real tier.
 
+// Patience is how long a test waits.
+const Patience = patience
+
 // OnHeap makes entries live where the race detector looks.
 func (cfg Config) OnHeap() Config {
 	cfg.memory = arena.Heap()

@@ -11,7 +11,7 @@ import (
 // openBare is open without the checks at the end, for tests that crash the cache.
 func openBare(t *testing.T, cfg Config) *Cache {
 	t.Helper()
-	cfg.L1BytesMax = 4 << 20
+	cfg.L1BytesMax, cfg.WriteWait = 4<<20, patience
 	c, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -300,12 +300,12 @@ func runHistory(t *testing.T, withTier bool, seed uint64) {
 }
 
 func (w *world) open() {
-	cfg := cache.Config{L1BytesMax: 1 << 20}.OnHeap()
+	cfg := cache.Config{L1BytesMax: 1 << 20, WriteWait: cache.Patience}.OnHeap()
 	if w.withTier {
 		// All ways to promote.
 		cfg.PromoteOn, cfg.PromotionWorkers = cache.PromoteOn(w.seed%2), int(w.seed%3)
 		store, err := l2.Open(l2.Config{Dir: "data", FS: w.fs, FreeBytesMin: -1, MemTableBytes: 1 << 20, BlockCacheBytes: 1 << 20,
-			CompressMinBytes: int(1 + w.seed%2<<30)})
+			StallAfter: cache.Patience, WriteTimeout: cache.Patience, CloseTimeout: cache.Patience, CompressMinBytes: int(1 + w.seed%2<<30)})
 		if err != nil {
 			w.t.Fatal(err)
 		}

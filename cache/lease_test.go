@@ -66,7 +66,7 @@ func TestManyMissesLeadToOneFill(t *testing.T) {
 				wait.Go(func() {
 					r := newReader(t, c)
 					defer r.holder.Close()
-					state, id, value := r.get("k", time.Minute, time.Minute)
+					state, id, value := r.get("k", time.Minute, LeaseWaitMax)
 					switch {
 					case state == LeaseGranted:
 						fills.Add(1)

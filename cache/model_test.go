@@ -115,7 +115,7 @@ func runModel(t *testing.T, mode string, source rand.Source, goesOn func(steps i
 func runModelOn(t *testing.T, mode string, newTier func(now func() time.Time) ModelTier, source rand.Source, goesOn func(steps int) bool) {
 	r := &modelRun{t: t, mode: mode, random: rand.New(source), clock: newFakeClock()}
 	r.m = model{map[string]*modelEntry{}, map[string]bool{}}
-	r.cfg = Config{L1BytesMax: 64 << 20, Now: r.clock.Now, memory: arena.Heap()}
+	r.cfg = Config{L1BytesMax: 64 << 20, Now: r.clock.Now, WriteWait: patience, memory: arena.Heap()}
 	switch mode {
 	case "tiny":
 		r.cfg.L1BytesMax = 1 << 20

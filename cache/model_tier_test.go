@@ -23,8 +23,9 @@ type pebbleTier struct {
 func openPebbleTier(t *testing.T, fs *vfs.MemFS, now func() time.Time) cache.ModelTier {
 	// It does nothing by its own clock: the model sweeps and saves. A commit during which the
 	// model's clock leaps is no stall.
-	store, err := l2.Open(l2.Config{Dir: "data", FS: fs, Now: now, TickInterval: time.Hour, SyncInterval: -1, StallAfter: 24 * time.Hour,
-		FreeBytesMin: -1, MemTableBytes: 256 << 10, BlockCacheBytes: 1 << 20, BytesMax: 64 << 20, FileMinBytes: 32 << 10})
+	store, err := l2.Open(l2.Config{Dir: "data", FS: fs, Now: now, TickInterval: time.Hour, SyncInterval: -1,
+		StallAfter: 24 * time.Hour, WriteTimeout: cache.Patience, CloseTimeout: cache.Patience, FreeBytesMin: -1,
+		MemTableBytes: 256 << 10, BlockCacheBytes: 1 << 20, BytesMax: 64 << 20, FileMinBytes: 32 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 )
 
 // smallL1 is the smallest L1 there is: an eighth of it is 128 KiB.
 func smallL1(t *testing.T, tier *memTier) *Cache {
-	return open(t, Config{L1BytesMax: l1BytesMin, Tier: tier, WriteWait: 20 * time.Second})
+	return open(t, Config{L1BytesMax: l1BytesMin, Tier: tier})
 }
 
 func large(seed byte, n int) string { return string(bytes.Repeat([]byte{seed}, n)) }

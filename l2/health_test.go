@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -47,7 +46,7 @@ func isWriteOf(match func(path string) bool) func(errorfs.Op) bool {
 
 func awaitTrue(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); runtime.Gosched() {
+	for deadline := time.Now().Add(patience); !condition(); <-time.After(100 * time.Microsecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("timeout: %s", what)
 		}
