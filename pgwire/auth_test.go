@@ -15,6 +15,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -148,7 +149,7 @@ func login(t testing.TB, address, user, password string, tlsConfig *tls.Config) 
 		t.Fatal(err)
 	}
 	config.User, config.Password, config.TLSConfig = user, password, tlsConfig
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err == nil {
@@ -344,7 +345,7 @@ func TestTLSNegotiation(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { conn.Close() })
-		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(patience))
 		return conn
 	}
 	if conn := tls.Client(dial(), client); conn.Handshake() == nil {
@@ -427,10 +428,10 @@ func TestBrokenLogins(t *testing.T) {
 	}
 }
 
-// Slots for administrators, bounds per user, and the time for a login.
+// Slots for administrators, and bounds per user.
 func TestAdmission(t *testing.T) {
 	g := startGuarded(t, pgwire.NewAccounts(twoAccounts(t), nil), func(c *pgwire.Config) {
-		c.Limits = pgwire.Limits{Connections: 4, ReservedConnections: 1, UserConnections: 2, Authentication: 5 * time.Second}
+		c.Limits = pgwire.Limits{Connections: 4, ReservedConnections: 1, UserConnections: 2}
 	})
 	login := func(user, password string) string {
 		_, err := login(t, g.password, user, password, nil)
@@ -450,13 +451,19 @@ func TestAdmission(t *testing.T) {
 	if code := login("alice", "secret"); code != "53300" {
 		t.Errorf("one too many: %q", code)
 	}
-	late := startGuarded(t, pgwire.NewAccounts(twoAccounts(t), nil), func(c *pgwire.Config) { c.Limits.Authentication = 50 * time.Millisecond })
-	c := dialTo(t, late.password)
-	c.write(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{"user": "alice"}})
-	if _, err := c.frontend.Receive(); err != nil {
-		t.Fatal(err)
-	}
-	c.want(c.answer(), "E(FATAL 57014) EOF")
+}
+
+// A client that was asked for its password and says nothing is told why it must go.
+func TestLoginTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		config := pgwire.Config{Handler: &fakeHandler{}, Accounts: pgwire.NewAccounts(twoAccounts(t), nil), Limits: pgwire.Limits{Authentication: 50 * time.Millisecond}}
+		c := newTestClient(t, servePipes(t, config, pgwire.Access{Method: pgwire.MethodSCRAM}).dial())
+		c.write(&pgproto3.StartupMessage{ProtocolVersion: pgproto3.ProtocolVersion30, Parameters: map[string]string{"user": "alice"}})
+		if _, err := c.frontend.Receive(); err != nil {
+			t.Fatal(err)
+		}
+		c.want(c.answer(), "E(FATAL 57014) EOF")
+	})
 }
 
 func TestAddressLimit(t *testing.T) {

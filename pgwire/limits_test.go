@@ -13,7 +13,7 @@ import (
 
 // Limits are enforced by the tests of what they limit: connections in TestConnectionLimits,
 // TestAdmission and TestAddressLimit; the deadline of a login in TestAuthenticationTimeout,
-// TestAdmission and TestSlowLoris; parameters in TestParametersLimit; statements and portals in
+// TestLoginTimeout and TestSlowLoris; parameters in TestParametersLimit; statements and portals in
 // TestNamesLimits; notifications in TestNotifications; the write deadline in TestWriteTimeout.
 // The rest is here and in limits_linux_test.go.
 

@@ -41,8 +41,9 @@ type Options struct {
 	User, Database string
 }
 
-// answerTimeout is how long an answer may take before the server counts as hanging.
-const answerTimeout = 10 * time.Second
+// answerTimeout is how long an answer may take before the server counts as hanging. A busy
+// machine may take its time.
+const answerTimeout = 5 * time.Minute
 
 // Files are the transcripts of a directory.
 func Files(dir string) ([]string, error) {
