@@ -192,7 +192,7 @@ func TestSessionsSeeAndEndEachOther(t *testing.T) {
 // there afterwards, and every writer is told, at a boundary. Who comes meanwhile is told too.
 func TestStopUnderLoad(t *testing.T) {
 	dir := "--data-dir=" + t.TempDir()
-	s := start(t, dir)
+	s := start(t, dir, "--shutdown-timeout=1h")
 	ctx := testContext(t)
 	holder := s.connect(t) // keeps the server from stopping until the test has seen enough
 	if _, err := holder.Exec(ctx, `BEGIN`); err != nil {
@@ -228,8 +228,13 @@ func TestStopUnderLoad(t *testing.T) {
 		total += <-acknowledged
 	}
 	host, port := s.hostPort()
-	if got := psqlAs(t, "", "user=u dbname=d host="+host+" port="+port, "SELECT 1"); !strings.Contains(got, "the database system is shutting down") {
-		t.Errorf("a new client hears %s", got)
+	// Who comes now has two seconds to say what it wants, which a busy machine may use up.
+	said := "closed the connection"
+	for strings.Contains(said, "closed the connection") && ctx.Err() == nil {
+		said = psqlAs(t, "", "user=u dbname=d host="+host+" port="+port, "SELECT 1")
+	}
+	if !strings.Contains(said, "the database system is shutting down") {
+		t.Errorf("a new client hears %s", said)
 	}
 	_ = holder.Close(context.Background())
 	s.wait(t)

@@ -75,7 +75,7 @@ func TestClients(t *testing.T) {
 	addUser(t, users, "a secret", "checker", "--role=readwrite")
 	s := start(t, "--users-file="+users, "--tls-cert="+certs+"/server.pem", "--tls-key="+certs+"/server.key", "--data-dir="+t.TempDir())
 	_, port := s.hostPort()
-	env := append(os.Environ(), "PGHOST=localhost", "PGPORT="+port, "PGUSER=checker", "PGPASSWORD=a secret", "PGDATABASE=pgcache", "PGCONNECT_TIMEOUT=20", "PYTHONDONTWRITEBYTECODE=1")
+	env := append(os.Environ(), "PGHOST=localhost", "PGPORT="+port, "PGUSER=checker", "PGPASSWORD=a secret", "PGDATABASE=pgcache", "PGCONNECT_TIMEOUT=300", "PYTHONDONTWRITEBYTECODE=1")
 	modes := map[string][]string{
 		"plain": {"PGSSLMODE=disable", "PGSSLROOTCERT="},
 		"TLS":   {"PGSSLMODE=verify-full", "PGSSLROOTCERT=" + certs + "/ca.pem"},

@@ -179,7 +179,7 @@ func difference(own, real *answer) string {
 // ask runs a statement. Numbers of objects that differ from one cluster to the next are
 // replaced by names.
 func ask(ctx context.Context, conn *pgconn.PgConn, names map[string]string, sql string) answer {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	described, err := conn.Prepare(ctx, "", sql, nil)
 	if err != nil {

@@ -78,10 +78,6 @@ func (s *Server) start(o Options) error {
 	if bin, err = forEveryone(bin, s.dir); err != nil {
 		return err
 	}
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
 	data := filepath.Join(s.dir, "data")
 	// A transcript must not depend on the locale of the machine it runs on.
 	create := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale=C")
@@ -92,25 +88,45 @@ func (s *Server) start(o Options) error {
 	if err := s.configure(data, o); err != nil {
 		return err
 	}
+	for range portsMax {
+		var said string
+		if said, err = s.run(bin, data, as); err == nil || !strings.Contains(said, "in use") {
+			return err
+		}
+	}
+	return err
+}
+
+// portsMax is how many ports are tried: somebody may take one that was free a moment ago.
+const portsMax = 20
+
+// run starts the server of a cluster on a port that is free, and returns when it is ready, or what
+// it said instead.
+func (s *Server) run(bin, data string, as *syscall.SysProcAttr) (said string, err error) {
+	port, err := freePort()
+	if err != nil {
+		return "", err
+	}
 	run := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-k", s.dir, "-c", "listen_addresses=127.0.0.1")
 	run.SysProcAttr, run.Dir = as, s.dir
 	output, err := run.StderrPipe()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := run.Start(); err != nil {
-		return err
+		return "", err
 	}
 	s.process, s.Address, s.Socket = run, net.JoinHostPort("127.0.0.1", port), filepath.Join(s.dir, ".s.PGSQL."+port)
-	var said strings.Builder
 	for lines := bufio.NewScanner(output); lines.Scan(); {
-		said.WriteString(lines.Text() + "\n")
+		said += lines.Text() + "\n"
 		if strings.Contains(lines.Text(), "ready to accept connections") {
 			go func() { _, _ = io.Copy(io.Discard, output) }()
-			return nil
+			return said, nil
 		}
 	}
-	return fmt.Errorf("ended before it was ready:\n%s", said.String())
+	_ = run.Wait()
+	s.process = nil
+	return said, fmt.Errorf("ended before it was ready:\n%s", said)
 }
 
 // configure writes the options into a new cluster.
