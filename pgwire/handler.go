@@ -21,6 +21,7 @@ type ConnInfo struct {
 	Database   string
 	Settings   []Setting // startup parameters and "options", in order; not user, database, replication, _pq_.*
 	RemoteAddr net.Addr
+	LocalAddr  net.Addr // where the client connected to
 	Started    time.Time
 	IsTLS      bool
 	// Notifications is where others leave notifications for this client.

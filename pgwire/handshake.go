@@ -170,6 +170,7 @@ func (c *conn) openSession(m *startupMessage, identity Identity) error {
 		Database:      m.database,
 		Settings:      m.settings,
 		RemoteAddr:    c.socket.RemoteAddr(),
+		LocalAddr:     c.socket.LocalAddr(),
 		IsTLS:         c.encryption != nil,
 		Started:       c.server.now(),
 		Names:         c.names,

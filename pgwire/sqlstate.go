@@ -121,6 +121,7 @@ const (
 	CodeCannotConnectNow             Code = "57P03"
 	CodeIdleSessionTimeout           Code = "57P05"
 	CodeIOError                      Code = "58030"
+	CodeUndefinedFile                Code = "58P01"
 )
 
 // Class XX: our own bugs and damaged data.

@@ -35,6 +35,8 @@ var ownRelations = []struct {
 // serverFunctions are those of PostgreSQL's functions that ask the session or the server.
 var serverFunctions = []string{
 	"version", "pg_postmaster_start_time", "pg_advisory_unlock_all", "set_config", "pg_notify", "pg_cancel_backend", "pg_terminate_backend",
+	"inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port", "system_user", "current_query", "pg_conf_load_time",
+	"pg_control_system", "pg_control_checkpoint",
 }
 
 // sharedCatalog is the catalog of all Handlers: it depends on the program only, and its

@@ -36,6 +36,9 @@ func sessionFunctions(name string) []function {
 	if slices.Contains(advisoryNames, name) {
 		return advisoryFunctions(name)
 	}
+	if list := monitorFunctions(name); list != nil {
+		return list
+	}
 	if list := listenFunctions(name); list != nil {
 		return list
 	}

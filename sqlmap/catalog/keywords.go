@@ -47,11 +47,3 @@ func isKeyword(name string) bool {
 	}
 	return false
 }
-
-// zones.txt has the names of the time zones of the IANA database, a line each.
-//
-//go:embed zones.txt
-var zoneLines string
-
-// TimeZones lists the names of time zones.
-func TimeZones() []string { return strings.Fields(zoneLines) }

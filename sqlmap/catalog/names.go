@@ -140,7 +140,7 @@ func namedTable(reg types.OID) (table, column, what string) {
 // lookupOID finds a row of a system table by name, and by schema unless that is empty.
 func (c *Catalog) lookupOID(table, column, name, schemaName string) types.OID {
 	for r := c.read(table); r.next(); {
-		if r.text(column) == name && (schemaName == "" || c.relations().namespaces[r.oid(column[:3]+"namespace")] == schemaName) {
+		if r.text(column) == name && (schemaName == "" || c.relations().namespaces[r.oid(strings.TrimSuffix(column, "name")+"namespace")] == schemaName) {
 			return r.oid("oid")
 		}
 	}
@@ -282,6 +282,26 @@ func (n *names) findType(text string) (types.OID, error) {
 		oid = n.catalog.Type(oid).Array
 	}
 	return oid, nil
+}
+
+// ParseType reads a type as SQL writes it, with its modifiers.
+func (c *Catalog) ParseType(text string, path []string) (oid types.OID, modifiers []int64, err error) {
+	if oid, err = (&names{catalog: c, path: path}).findType(text); err != nil {
+		return 0, nil, err
+	}
+	_, rest, ok := strings.Cut(text, "(")
+	inside, _, closed := strings.Cut(rest, ")")
+	if !ok || !closed {
+		return oid, nil, nil
+	}
+	for part := range strings.SplitSeq(inside, ",") {
+		n, err := strconv.ParseInt(strings.TrimSpace(part), 10, 32)
+		if err != nil {
+			return 0, nil, pgwire.Errorf(pgwire.CodeSyntaxError, "invalid type name \"%s\"", text)
+		}
+		modifiers = append(modifiers, n)
+	}
+	return oid, modifiers, nil
 }
 
 func (n *names) sqlType(name string) types.OID {

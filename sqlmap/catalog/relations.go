@@ -144,7 +144,7 @@ func isEmptyHere(name string) bool {
 		"pg_stat_progress_analyze", "pg_stat_progress_basebackup", "pg_stat_progress_cluster", "pg_stat_progress_copy",
 		"pg_stat_progress_create_index", "pg_stat_progress_vacuum", "pg_stat_subscription", "pg_stat_subscription_stats",
 		"pg_stat_replication_slots", "pg_stat_recovery_prefetch", "pg_stat_user_functions", "pg_stat_xact_user_functions",
-		"pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings",
+		"pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings", "pg_backend_memory_contexts",
 		"pg_rules", "pg_policies",
 		"pg_publication_tables", "pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_user_mappings", "pg_statio_all_sequences",
 		"pg_statio_sys_sequences", "pg_statio_user_sequences", "pg_settings", "pg_stat_activity",

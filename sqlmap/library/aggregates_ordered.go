@@ -256,13 +256,16 @@ func jsonArrayAggregate(signature string, t types.OID, skipsNulls bool) implemen
 		isStructured := types.Lookup(of) == nil || of == types.Record || of.Elem() != 0
 		var out []byte
 		return accumulator{func(a []value) (err error) {
+			if out == nil {
+				out = []byte{'['}
+			}
 			if skipsNulls && a[0].IsNull {
 				return nil
 			}
-			if out == nil {
-				out = []byte{'['}
-			} else if out = append(out, ", "...); isStructured && !a[0].IsNull {
-				out = append(out, "\n "...)
+			if len(out) > 1 {
+				if out = append(out, ", "...); isStructured && !a[0].IsNull {
+					out = append(out, "\n "...)
+				}
 			}
 			before := len(out)
 			if out, err = appendJSON(out, c, of, a[0], 0); err != nil {

@@ -127,7 +127,7 @@ func arraySearches() []implementation {
 	return []implementation{
 		call("array_position(anycompatiblearray,anycompatible)", func(c *schema.Call, a []value) (value, error) { return position(c, a, anywhere) }),
 		call("array_position(anycompatiblearray,anycompatible,int4)", func(c *schema.Call, a []value) (value, error) {
-			if a[2].IsNull {
+			if a[2].IsNull && !a[0].IsNull {
 				return value{}, pgwire.Errorf(pgwire.CodeNullValueNotAllowed, "initial position must not be null")
 			}
 			return position(c, a, a[2].Int)

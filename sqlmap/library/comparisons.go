@@ -39,7 +39,7 @@ func comparisons() []implementation {
 		"int2%": "int2", "int4%": "int4", "int8%": "int8", "float4%": "float4", "float8%": "float8", "numeric_%": "numeric",
 		"text%": "text", "text_%": "text", "bpchar%": "bpchar", "name%": "name", "bool%": "bool", "char%": "char", "oid%": "oid",
 		"bytea%": "bytea", "timestamp_%": "timestamp", "timestamptz_%": "timestamptz", "date_%": "date", "time_%": "time", "timetz_%": "timetz",
-		"interval_%": "interval", "uuid_%": "uuid", "jsonb_%": "jsonb", "network_%": "inet", "bit%": "bit", "varbit%": "varbit", "tid%": "tid",
+		"interval_%": "interval", "uuid_%": "uuid", "jsonb_%": "jsonb", "network_%": "inet", "macaddr_%": "macaddr", "macaddr8_%": "macaddr8", "bit%": "bit", "varbit%": "varbit", "tid%": "tid",
 		"pg_lsn_%": "pg_lsn", "xid8%": "xid8", "cid%": "cid", "oidvector%": "oidvector", "aclitem%": "aclitem",
 	} {
 		oid := types.ByName(t)

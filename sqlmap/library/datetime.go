@@ -345,7 +345,7 @@ func dateParts() []implementation {
 }
 
 func zoneNamed(name string) (*time.Location, error) {
-	zone, err := types.LoadLocation(name)
+	zone, err := types.ZoneOf(name)
 	if err != nil {
 		return nil, invalidParameter("time zone \"%s\" not recognized", name)
 	}

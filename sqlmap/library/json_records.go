@@ -17,9 +17,15 @@ func documentRecords() []implementation {
 		}
 		out = append(out,
 			call(name+"_to_record("+name+")", func(c *schema.Call, a []value) (value, error) {
+				if a[0].IsNull {
+					return a[0], nil
+				}
 				return recordOf(c, c.Columns, a[0].Bytes, nil, name+"_to_record")
 			}),
 			list(name+"_to_recordset("+name+")", func(c *schema.Call, a []value) ([]value, error) {
+				if a[0].IsNull {
+					return nil, nil
+				}
 				return recordsOf(c, c.Columns, a[0].Bytes, nil, name+"_to_recordset")
 			}),
 			call(name+"_populate_record"+populate, func(c *schema.Call, a []value) (value, error) {

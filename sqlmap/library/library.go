@@ -25,6 +25,8 @@ func All() []schema.Implementation {
 		arrays(), ranges(), networks(), networkMasks(), hashes(), samples(), documents(), documentOperators(), documentSets(), documentConstructs(), documentRecords(), records(),
 		aggregates(), statistics(), orderedSets(), collections(),
 		descriptions(), definitions(), functionDefinitions(), visibility(), privileges(), privilegeLists(), sizes(), server(), informationSchema(),
+		counters(), walPlaces(), serverFiles(), identities(), validation(), sequences(), absent(),
+		bitStrings(), byteStrings(), addressArithmetic(), plumbing(), zonedClocks(), accessLists(), degrees(), oddments(),
 	)
 }
 

@@ -131,13 +131,13 @@ func server() []implementation {
 // fixed always answer the same here: there is no replication, recovery or locale.
 func fixed() []implementation {
 	return []implementation{
-		constant("pg_is_in_recovery()", boolean(false)), constant("pg_is_wal_replay_paused()", boolean(false)),
+		constant("pg_is_in_recovery()", boolean(false)),
 		constant("pg_is_other_temp_schema(oid)", boolean(false)), constant("pg_my_temp_schema()", number(0)), constant("pg_jit_available()", boolean(false)),
 		constant("getdatabaseencoding()", text("UTF8")), constant("pg_client_encoding()", text("UTF8")),
 		constant("pg_encoding_max_length(int4)", number(4)), constant("pg_trigger_depth()", number(0)),
 		constant("pg_notification_queue_usage()", float(0)),
 		constant("pg_last_wal_receive_lsn()", types.Null()), constant("pg_last_wal_replay_lsn()", types.Null()), constant("pg_last_xact_replay_timestamp()", types.Null()),
-		constant("pg_current_wal_lsn()", number(0)), constant("inet_server_addr()", types.Null()), constant("inet_server_port()", types.Null()),
+		constant("pg_current_wal_lsn()", number(0)),
 		constant("txid_current()", number(3)), constant("txid_current_if_assigned()", types.Null()), constant("pg_current_xact_id_if_assigned()", types.Null()), constant("pg_current_xact_id()", number(3)),
 		constant("pg_collation_actual_version(oid)", types.Null()), constant("pg_database_collation_actual_version(oid)", types.Null()),
 		constant("pg_relation_filenode(regclass)", types.Null()), constant("pg_relation_filepath(regclass)", types.Null()),
@@ -232,9 +232,6 @@ func listings() []implementation {
 			return mapped(found, func(t catalog.Tuple) value { return value{Elems: t.Values()} }), err
 		})
 	}
-	none := func(signature string) implementation {
-		return list(signature, func(*schema.Call, []value) ([]value, error) { return nil, nil })
-	}
 	return []implementation{
 		relation("pg_show_all_settings()", "pg_settings"), relation("pg_timezone_abbrevs()", "pg_timezone_abbrevs"),
 		relation("pg_prepared_statement()", "pg_prepared_statements"), relation("pg_cursor()", "pg_cursors"), relation("pg_lock_status()", "pg_locks"),
@@ -264,7 +261,7 @@ func listings() []implementation {
 		}),
 		list("pg_timezone_names()", func(c *schema.Call, _ []value) ([]value, error) {
 			var out []value
-			for _, name := range catalog.TimeZones() {
+			for _, name := range types.ZoneNames() {
 				zone, err := time.LoadLocation(name)
 				if err != nil {
 					continue // the machine's database may lack it

@@ -77,7 +77,6 @@ func descriptions() []implementation {
 			}
 			return text(strings.Join(parts, ", ")), nil
 		}),
-		call("pg_describe_object(oid,oid,int4)", describeObject),
 		call("pg_get_userbyid(oid)", func(c *schema.Call, a []value) (value, error) {
 			name, ok := world(c).RoleName(c.Session, types.OID(a[0].Int))
 			if !ok {
@@ -86,55 +85,6 @@ func descriptions() []implementation {
 			return text(name), nil
 		}),
 	}
-}
-
-// describeObject names an object in English.
-func describeObject(c *schema.Call, a []value) (value, error) {
-	class, oid, column := types.OID(a[0].Int), types.OID(a[1].Int), a[2].Int
-	table := world(c).RelationByOID(class)
-	if table == nil || table.Schema != catalog.System {
-		return null()
-	}
-	row, ok, err := world(c).FindOne(c.Env, table.Name, oid)
-	if err != nil || !ok {
-		return types.Null(), err
-	}
-	show := func(reg types.OID) string {
-		name, _ := world(c).Names(c.Session.SearchPath()).Show(reg, oid)
-		return name
-	}
-	switch table.Name {
-	case "pg_class":
-		kind := map[string]string{"i": "index", "v": "view", "S": "sequence"}[row.Text("relkind")]
-		if kind == "" {
-			kind = "table"
-		}
-		s := kind + " " + show(types.RegClass)
-		if column > 0 {
-			if r := world(c).RelationByOID(oid); r != nil && column <= int64(len(r.Columns)) {
-				s = "column " + catalog.QuoteIdentifier(r.Columns[column-1].Name) + " of " + s
-			}
-		}
-		return text(s), nil
-	case "pg_type":
-		return text("type " + show(types.RegType)), nil
-	case "pg_proc":
-		return text("function " + show(types.RegProcedure)), nil
-	case "pg_namespace":
-		return text("schema " + row.Text("nspname")), nil
-	case "pg_authid":
-		return text("role " + row.Text("rolname")), nil
-	case "pg_constraint":
-		relation, _ := world(c).Names(c.Session.SearchPath()).Show(types.RegClass, row.OID("conrelid"))
-		return text("constraint " + row.Text("conname") + " on table " + relation), nil
-	case "pg_language":
-		return text("language " + row.Text("lanname")), nil
-	case "pg_extension":
-		return text("extension " + row.Text("extname")), nil
-	case "pg_database":
-		return text("database " + row.Text("datname")), nil
-	}
-	return value{}, pgwire.Errorf(pgwire.CodeFeatureNotSupported, "descriptions of objects in %s are not supported", table.Name)
 }
 
 // definitions are the SQL that would make objects.

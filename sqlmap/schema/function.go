@@ -59,6 +59,15 @@ type Call struct {
 	Memo any
 }
 
+// Row makes a row of the OUT columns of the function that is called.
+func (c *Call) Row(columns ...types.Value) types.Value {
+	shape := &types.Shape{Fields: make([]types.Field, len(columns))}
+	for i, column := range c.Function.Outs {
+		shape.Fields[i] = types.Field{Name: column.Name, Type: column.Type}
+	}
+	return types.OfRecord(shape, columns)
+}
+
 // Constructs is the schema of functions that stand for constructs of the language. No name in a
 // statement reaches it.
 const Constructs = ""

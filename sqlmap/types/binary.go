@@ -90,6 +90,10 @@ func parseRareBinary(oid OID, data []byte) (Value, error) {
 		return parseBinaryNetwork(oid, data)
 	case Bit, VarBit:
 		return parseBinaryBits(oid, data)
+	case PgSnapshot, TxidSnapshot:
+		return parseBinarySnapshot(oid, data)
+	case MacAddr, MacAddr8:
+		return parseBinaryMAC(oid, data)
 	case Record:
 		return parseBinaryRecord(data)
 	}
@@ -227,6 +231,10 @@ func appendRareBinary(dst []byte, oid OID, v Value) []byte {
 		return appendBinaryNetwork(dst, oid, v)
 	case Bit, VarBit:
 		return appendBinaryBits(dst, v)
+	case PgSnapshot, TxidSnapshot:
+		return appendBinarySnapshot(dst, v)
+	case MacAddr, MacAddr8:
+		return append(dst, v.Bytes...)
 	case Void:
 		return dst
 	}

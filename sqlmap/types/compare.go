@@ -36,6 +36,8 @@ func compareRare(oid OID, a, b Value) int {
 		return compareNetworks(a, b)
 	case Bit, VarBit:
 		return compareBits(a, b)
+	case PgSnapshot, TxidSnapshot, MacAddr, MacAddr8:
+		return bytes.Compare(a.Bytes, b.Bytes)
 	case Xid8, PgLSN:
 		return cmp.Compare(uint64(a.Int), uint64(b.Int))
 	case TimeTZ:

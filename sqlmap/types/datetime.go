@@ -408,7 +408,7 @@ func (p *timeParser) zone() bool {
 	}
 	name, _, _ := strings.Cut(p.rest, " ")
 	p.rest = p.rest[len(name):]
-	loc, err := LoadLocation(name)
+	loc, err := ZoneOf(name)
 	if err != nil {
 		p.badZone = name
 		return false
@@ -464,18 +464,6 @@ func (p *timeParser) micros() (int64, bool) {
 	}
 	t := time.Date(p.year, time.Month(p.month), p.day, p.hour, p.minute, p.second, 0, p.loc)
 	return OfTime(t).Int + int64(p.fraction), true
-}
-
-// LoadLocation finds a time zone by its IANA name, in any case for UTC, or as an offset
-// in hours.
-func LoadLocation(name string) (*time.Location, error) {
-	switch strings.ToUpper(name) {
-	case "UTC", "Z", "GMT", "ZULU":
-		return time.UTC, nil
-	case "", "LOCAL":
-		return nil, strconv.ErrSyntax
-	}
-	return time.LoadLocation(name)
 }
 
 // AddInterval is t + sign·v: months and days by the calendar of loc, the rest by the clock.

@@ -29,6 +29,8 @@ const (
 	Float4        OID = 700
 	Float8        OID = 701
 	Unknown       OID = 705
+	MacAddr8      OID = 774
+	MacAddr       OID = 829
 	Inet          OID = 869
 	AclItem       OID = 1033
 	BPChar        OID = 1042
@@ -51,6 +53,7 @@ const (
 	Cstring       OID = 2275
 	Void          OID = 2278
 	UUID          OID = 2950
+	TxidSnapshot  OID = 2970
 	PgLSN         OID = 3220
 	RegConfig     OID = 3734
 	RegDictionary OID = 3769
@@ -64,6 +67,7 @@ const (
 	RegNamespace  OID = 4089
 	RegRole       OID = 4096
 	RegCollation  OID = 4191
+	PgSnapshot    OID = 5038
 	Xid8          OID = 5069
 
 	BoolArray        OID = 1000
@@ -151,6 +155,8 @@ func scalarTypes() []Type {
 		{Float4, "real", "float4", 4, CategoryNumeric, Float4Array, 0},
 		{Float8, "double precision", "float8", 8, CategoryNumeric, Float8Array, 0},
 		{Unknown, "unknown", "unknown", -2, CategoryPseudo, 0, 0},
+		{MacAddr8, "macaddr8", "macaddr8", 8, CategoryUser, 775, 0},
+		{MacAddr, "macaddr", "macaddr", 6, CategoryUser, 1040, 0},
 		{Inet, "inet", "inet", -1, CategoryNetwork, 1041, 0},
 		{AclItem, "aclitem", "aclitem", 16, CategoryUser, AclItemArray, 0},
 		{BPChar, "character", "bpchar", -1, CategoryString, BPCharArray, 0},
@@ -173,6 +179,7 @@ func scalarTypes() []Type {
 		{Cstring, "cstring", "cstring", -2, CategoryPseudo, 1263, 0},
 		{Void, "void", "void", 4, CategoryPseudo, 0, 0},
 		{UUID, "uuid", "uuid", 16, CategoryUser, UUIDArray, 0},
+		{TxidSnapshot, "txid_snapshot", "txid_snapshot", -1, CategoryUser, 2949, 0},
 		{PgLSN, "pg_lsn", "pg_lsn", 8, CategoryUser, 3221, 0},
 		{RegConfig, "regconfig", "regconfig", 4, CategoryNumeric, 3735, 0},
 		{RegDictionary, "regdictionary", "regdictionary", 4, CategoryNumeric, 3770, 0},
@@ -186,6 +193,7 @@ func scalarTypes() []Type {
 		{RegNamespace, "regnamespace", "regnamespace", 4, CategoryNumeric, 4090, 0},
 		{RegRole, "regrole", "regrole", 4, CategoryNumeric, 4097, 0},
 		{RegCollation, "regcollation", "regcollation", 4, CategoryNumeric, 4192, 0},
+		{PgSnapshot, "pg_snapshot", "pg_snapshot", -1, CategoryUser, 5039, 0},
 		{Xid8, "xid8", "xid8", 8, CategoryUser, 271, 0},
 	}
 }

@@ -154,6 +154,10 @@ func parseRareText(oid OID, text []byte, style *Style) (Value, error) {
 		return parseNetwork(oid, text)
 	case Bit, VarBit:
 		return parseBits(text)
+	case PgSnapshot, TxidSnapshot:
+		return parseSnapshot(oid, text)
+	case MacAddr, MacAddr8:
+		return parseMAC(oid, text)
 	case Int2Vector, OidVector:
 		return parseVector(oid, text, style)
 	case Record:
@@ -232,6 +236,10 @@ func appendRareText(dst []byte, oid OID, v Value, style *Style) []byte {
 		return appendNetwork(dst, oid, v)
 	case Bit, VarBit:
 		return appendBits(dst, v)
+	case PgSnapshot, TxidSnapshot:
+		return append(dst, v.Bytes...)
+	case MacAddr, MacAddr8:
+		return appendMAC(dst, v)
 	case Int2Vector, OidVector:
 		return appendVector(dst, elemOf(oid), v, style)
 	case Void:

@@ -20,6 +20,8 @@ import (
 //	numeric                         Bytes, the canonical text
 //	bytea, uuid                     Bytes
 //	bit, varbit                     Int (how many), Bytes (packed)
+//	pg_snapshot, txid_snapshot      Bytes, the canonical text
+//	macaddr, macaddr8               Bytes (6 or 8)
 //	inet, cidr                      Int (length of the prefix), Bytes (4 or 16)
 //	ranges                          Int (flags), Elems (lower and upper bound)
 //	arrays                          Elems, row by row, and Shape unless of one dimension from 1
