@@ -65,10 +65,7 @@ func bitStrings() []implementation {
 		after, err := substringBits(a[0], a[2].Int+length, 0, true)
 		return concatenateBits(concatenateBits(before, a[1]), after), err
 	}
-	fold := func(f func(a, b byte) byte) func(*schema.Call, []value) (schema.Accumulator, error) {
-		return func(*schema.Call, []value) (schema.Accumulator, error) { return &bitFold{f: f}, nil }
-	}
-	return []implementation{
+	out := []implementation{
 		pure("bitnot(bit)", func(a []value) (value, error) {
 			return bitsOf(a[0].Int, func(i int64) byte { return 1 - bitAt(a[0], i) }), nil
 		}),
@@ -92,21 +89,7 @@ func bitStrings() []implementation {
 			}
 			return number(int64(n)), nil
 		}),
-		call("position(bit,bit)", func(c *schema.Call, a []value) (value, error) {
-			for at := int64(0); at+a[1].Int <= a[0].Int; at++ {
-				if err := c.Interrupted(int(at)); err != nil {
-					return value{}, err
-				}
-				found := true
-				for i := int64(0); found && i < a[1].Int; i++ {
-					found = bitAt(a[0], at+i) == bitAt(a[1], i)
-				}
-				if found {
-					return number(at + 1), nil
-				}
-			}
-			return number(0), nil
-		}),
+		call("position(bit,bit)", positionOfBits),
 		pure("set_bit(bit,int4,int4)", func(a []value) (value, error) {
 			i := a[1].Int
 			switch {
@@ -122,10 +105,37 @@ func bitStrings() []implementation {
 				return bitAt(a[0], j)
 			}), nil
 		}),
-		{Signature: "bit_and(bit)", Aggregate: fold(func(a, b byte) byte { return a & b }), SkipsNulls: true},
-		{Signature: "bit_or(bit)", Aggregate: fold(func(a, b byte) byte { return a | b }), SkipsNulls: true},
-		{Signature: "bit_xor(bit)", Aggregate: fold(func(a, b byte) byte { return a ^ b }), SkipsNulls: true},
 	}
+	return append(out, bitFolds()...)
+}
+
+// positionOfBits is where one string of bits is first in another, from 1; 0: nowhere.
+func positionOfBits(c *schema.Call, a []value) (value, error) {
+	for at := int64(0); at+a[1].Int <= a[0].Int; at++ {
+		if err := c.Interrupted(int(at)); err != nil {
+			return value{}, err
+		}
+		found := true
+		for i := int64(0); found && i < a[1].Int; i++ {
+			found = bitAt(a[0], at+i) == bitAt(a[1], i)
+		}
+		if found {
+			return number(at + 1), nil
+		}
+	}
+	return number(0), nil
+}
+
+// bitFolds are the bitwise aggregates.
+func bitFolds() []implementation {
+	var out []implementation
+	for name, f := range map[string]func(a, b byte) byte{
+		"and": func(a, b byte) byte { return a & b }, "or": func(a, b byte) byte { return a | b }, "xor": func(a, b byte) byte { return a ^ b },
+	} {
+		begin := func(*schema.Call, []value) (schema.Accumulator, error) { return &bitFold{f: f}, nil }
+		out = append(out, implementation{Signature: "bit_" + name + "(bit)", Aggregate: begin, SkipsNulls: true})
+	}
+	return out
 }
 
 // bitFold combines strings of bits of one length.
