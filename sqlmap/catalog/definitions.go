@@ -51,14 +51,21 @@ func (c *Catalog) Find(env *schema.Env, table, column string, v types.Value) ([]
 	}
 	defer scan.Close()
 	var out []Tuple
+	row := make([]types.Value, len(r.Columns))
 	for {
-		row := make([]types.Value, len(r.Columns))
+		if row == nil {
+			if known, ok := scan.(*systemRows); ok && known.left() == 0 {
+				return out, nil
+			}
+			row = make([]types.Value, len(r.Columns))
+		}
 		ok, err := scan.Next(row)
 		if err != nil || !ok {
 			return out, err
 		}
 		if at < 0 || !row[at].IsNull && types.Compare(r.Columns[at].Type, row[at], v) == 0 {
 			out = append(out, Tuple{r, row})
+			row = nil
 		}
 	}
 }

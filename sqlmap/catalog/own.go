@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strings"
 
 	"pgcache/sqlmap/schema"
@@ -120,6 +121,7 @@ const (
 )
 
 func (r *Relation) describe(c *Catalog, add func(string, Row)) {
+	r.describeClass(add)
 	r.describeType(add)
 	add("pg_type", Row{"oid": oidOf(r.arrayType()), "typname": text("_" + r.Name), "typnamespace": oidOf(PublicOID), "typowner": oidOf(OwnerOID),
 		"typlen": integer(-1), "typtype": char('b'), "typcategory": char('A'), "typisdefined": boolean(true), "typdelim": char(','),
@@ -231,32 +233,39 @@ func (r *Relation) describeKey(add func(string, Row)) {
 	add("pg_depend", Row{"classid": integer(classOID), "objid": oidOf(r.indexOID()), "refclassid": integer(2606), "refobjid": oidOf(r.constraint()), "deptype": char('i')})
 }
 
-// ownClasses are the rows of pg_class about pgcache's relations, with how many rows they
-// have now.
-func (c *Catalog) ownClasses(env *schema.Env) []Row {
-	var rows []Row
+// describeClass adds the relation and its index to pg_class. How many rows they have is not
+// known here; see refreshClass.
+func (r *Relation) describeClass(add func(string, Row)) {
+	row := Row{"oid": oidOf(r.OID), "relname": text(r.Name), "relnamespace": oidOf(PublicOID), "reltype": oidOf(r.RowType),
+		"relowner": oidOf(OwnerOID), "reltuples": types.OfFloat(-1), "relpersistence": char('p'), "relkind": char(r.kind()),
+		"relnatts": integer(len(r.Columns)), "relispopulated": boolean(true), "relreplident": char('n'), "relhasindex": boolean(len(r.Key) > 0),
+		"relhasrules": boolean(r.View != ""), "relacl": r.privileges()}
+	if r.View == "" {
+		row["relam"], row["relfilenode"], row["relreplident"] = oidOf(heapOID), oidOf(r.OID), char('d')
+		row["relfrozenxid"], row["relminmxid"] = integer(3), integer(1)
+	}
+	add("pg_class", row)
+	if len(r.Key) > 0 {
+		add("pg_class", Row{"oid": oidOf(r.indexOID()), "relname": text(r.Name + "_pkey"), "relnamespace": oidOf(PublicOID),
+			"relowner": oidOf(OwnerOID), "relam": oidOf(btreeOID), "relfilenode": oidOf(r.indexOID()), "reltuples": types.OfFloat(-1),
+			"relpersistence": char('p'), "relkind": char('i'), "relnatts": integer(len(r.Key)), "relispopulated": boolean(true), "relreplident": char('n')})
+	}
+}
+
+// refreshClass makes what fills in how many rows a relation has now, the one column of
+// pg_class that changes.
+func (c *Catalog) refreshClass(class *schema.Relation) refresh {
+	tuples := slices.IndexFunc(class.Columns, func(column schema.Column) bool { return column.Name == "reltuples" })
+	var relations []*Relation // of each row that describeClass adds
 	for i := range c.config.Relations {
 		r := &c.config.Relations[i]
-		tuples := -1.0
-		if r.Count != nil {
-			tuples = float64(r.Count(env))
-		}
-		row := Row{"oid": oidOf(r.OID), "relname": text(r.Name), "relnamespace": oidOf(PublicOID), "reltype": oidOf(r.RowType),
-			"relowner": oidOf(OwnerOID), "reltuples": types.OfFloat(tuples), "relpersistence": char('p'), "relkind": char(r.kind()),
-			"relnatts": integer(len(r.Columns)), "relispopulated": boolean(true), "relreplident": char('n'), "relhasindex": boolean(len(r.Key) > 0),
-			"relhasrules": boolean(r.View != ""), "relacl": r.privileges()}
-		if r.View == "" {
-			row["relam"], row["relfilenode"], row["relreplident"] = oidOf(heapOID), oidOf(r.OID), char('d')
-			row["relfrozenxid"], row["relminmxid"] = integer(3), integer(1)
-		}
-		rows = append(rows, row)
-		if len(r.Key) > 0 {
-			rows = append(rows, Row{"oid": oidOf(r.indexOID()), "relname": text(r.Name + "_pkey"), "relnamespace": oidOf(PublicOID),
-				"relowner": oidOf(OwnerOID), "relam": oidOf(btreeOID), "relfilenode": oidOf(r.indexOID()), "reltuples": types.OfFloat(tuples),
-				"relpersistence": char('p'), "relkind": char('i'), "relnatts": integer(len(r.Key)), "relispopulated": boolean(true), "relreplident": char('n')})
+		r.describeClass(func(string, Row) { relations = append(relations, r) })
+	}
+	return func(env *schema.Env, own int, row []types.Value, needed []bool) {
+		if r := relations[own]; r.Count != nil && (needed == nil || needed[tuples]) {
+			row[tuples] = types.OfFloat(float64(r.Count(env)))
 		}
 	}
-	return rows
 }
 
 // describeFunction adds a function or procedure of pgcache.

@@ -88,6 +88,9 @@ func (c *Catalog) attachSource(x *relationIndex, relation *schema.Relation) {
 		}
 		s.positions = append(s.positions, at)
 	}
+	if relation.Name == "pg_class" {
+		s.refresh = c.refreshClass(relation)
+	}
 	relation.Former = formerNames(relation.Name)
 	s.indexes = make([]index, len(relation.Columns))
 	for i := range relation.Columns {
@@ -113,8 +116,6 @@ func formerNames(table string) map[string]string {
 // liveRows are those that are made when a table is read.
 func (c *Catalog) liveRows(name string) Rows {
 	switch name {
-	case "pg_class":
-		return func(env *schema.Env) ([]Row, error) { return c.ownClasses(env), nil }
 	case "pg_authid":
 		return c.roleRows
 	case "pg_auth_members":

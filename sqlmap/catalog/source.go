@@ -17,13 +17,18 @@ type systemTable struct {
 	notNull   []bool
 	table     *snapshot.Table // nil: none of the snapshot
 	positions []int           // of each column in the table, -1: not there
-	rows      Rows            // nil: the server adds none
-	own       [][]types.Value
+	rows      Rows            // live ones; nil: the server adds none
+	own       [][]types.Value // rows about pgcache's own objects
 	ownOnce   sync.Once
+	refresh   refresh // nil: these rows do not change
 	indexes   []index
 }
 
-// index finds the rows of the snapshot by the value of a column.
+// refresh brings up to date what changes of a copy of a row of own. needed are the columns that
+// are read, nil: all.
+type refresh func(env *schema.Env, own int, row []types.Value, needed []bool)
+
+// index finds rows, live ones left out, by the value of a column.
 type index struct {
 	once   sync.Once
 	byInt  map[int64][]int32
@@ -54,38 +59,49 @@ func (s *systemTable) complete(given Row) []types.Value {
 	return row
 }
 
-// extra are the rows that are not the snapshot's.
-func (s *systemTable) extra(env *schema.Env) ([][]types.Value, error) {
+// ownRows are the rows about pgcache's own objects.
+func (s *systemTable) ownRows() [][]types.Value {
 	s.ownOnce.Do(func() {
 		for _, row := range s.catalog.own()[s.relation.Name] {
 			s.own = append(s.own, s.complete(row))
 		}
 	})
-	if s.rows == nil {
-		return s.own, nil
+	return s.own
+}
+
+// stored is the number of rows in the snapshot.
+func (s *systemTable) stored() int {
+	if s.table == nil {
+		return 0
 	}
-	live, err := s.rows(env)
-	if err != nil {
-		return nil, err
+	return s.table.Len()
+}
+
+// value is a column of a row: of the snapshot, or behind these of pgcache's own.
+func (s *systemTable) value(row, column int) types.Value {
+	switch position := s.positions[column]; {
+	case row >= s.stored():
+		return s.own[row-s.stored()][column]
+	case position < 0:
+		return types.Null()
+	default:
+		return s.table.Value(row, position)
 	}
-	out := slices.Clone(s.own)
-	for _, row := range live {
-		out = append(out, s.complete(row))
-	}
-	return out, nil
 }
 
 // Open begins a scan.
 func (s *systemTable) Open(env *schema.Env, r *schema.Request) (schema.Rows, error) {
-	extra, err := s.extra(env)
-	if err != nil {
-		return nil, err
+	scan := &systemRows{table: s, env: env, needed: r.Columns, length: s.stored() + len(s.ownRows())}
+	if s.rows != nil {
+		live, err := s.rows(env)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range live {
+			scan.live = append(scan.live, s.complete(row))
+		}
+		scan.live = s.matching(scan.live, r.Filters)
 	}
-	scan := &systemRows{table: s, needed: r.Columns, extra: s.matching(extra, r.Filters)}
-	if s.table == nil {
-		return scan, nil
-	}
-	scan.length = s.table.Len()
 	for _, f := range r.Filters {
 		if found, ok := s.find(f); ok && (scan.found == nil || len(found) < len(scan.found)) {
 			scan.found = found
@@ -117,10 +133,10 @@ func (s *systemTable) matching(rows [][]types.Value, filters []schema.Filter) []
 	return rows
 }
 
-// find are the rows of the snapshot that a filter lets through; ok is false if there is no
+// find are the rows that a filter lets through, live ones left out; ok is false if there is no
 // index for it.
 func (s *systemTable) find(f schema.Filter) (found []int32, ok bool) {
-	if f.Comparison != schema.Equal && f.Comparison != schema.In || !isIndexable(s.relation.Columns[f.Column].Type) || s.positions[f.Column] < 0 {
+	if f.Comparison != schema.Equal && f.Comparison != schema.In || !isIndexable(s.relation.Columns[f.Column].Type) {
 		return nil, false
 	}
 	x := &s.indexes[f.Column]
@@ -139,15 +155,15 @@ func (s *systemTable) find(f schema.Filter) (found []int32, ok bool) {
 }
 
 func (s *systemTable) build(x *index, column int) {
-	at := s.positions[column]
+	rows := s.stored() + len(s.own)
 	isText := s.relation.Columns[column].Type == types.Name
 	if isText {
-		x.byText = make(map[string][]int32, s.table.Len())
+		x.byText = make(map[string][]int32, rows)
 	} else {
-		x.byInt = make(map[int64][]int32, s.table.Len())
+		x.byInt = make(map[int64][]int32, rows)
 	}
-	for row := range s.table.Len() {
-		v := s.table.Value(row, at)
+	for row := range rows {
+		v := s.value(row, column)
 		switch {
 		case v.IsNull:
 		case isText:
@@ -161,21 +177,25 @@ func (s *systemTable) build(x *index, column int) {
 // systemRows is a scan of a systemTable.
 type systemRows struct {
 	table  *systemTable
+	env    *schema.Env
 	needed []bool
-	found  []int32 // rows of the snapshot; nil: all
+	found  []int32 // rows; nil: all
 	length int
 	next   int
-	extra  [][]types.Value
+	live   [][]types.Value
 }
+
+// left is how many rows are to come.
+func (r *systemRows) left() int { return r.length - r.next + len(r.live) }
 
 // Next fills row.
 func (r *systemRows) Next(row []types.Value) (bool, error) {
 	if r.next >= r.length {
-		if len(r.extra) == 0 {
+		if len(r.live) == 0 {
 			return false, nil
 		}
-		copy(row, r.extra[0])
-		r.extra = r.extra[1:]
+		copy(row, r.live[0])
+		r.live = r.live[1:]
 		return true, nil
 	}
 	at := r.next
@@ -183,14 +203,13 @@ func (r *systemRows) Next(row []types.Value) (bool, error) {
 		at = int(r.found[r.next])
 	}
 	r.next++
-	for i, position := range r.table.positions {
-		switch {
-		case r.needed != nil && !r.needed[i]:
-		case position < 0:
-			row[i] = types.Null()
-		default:
-			row[i] = r.table.table.Value(at, position)
+	for i := range r.table.positions {
+		if r.needed == nil || r.needed[i] {
+			row[i] = r.table.value(at, i)
 		}
+	}
+	if r.table.refresh != nil && at >= r.table.stored() {
+		r.table.refresh(r.env, at-r.table.stored(), row, r.needed)
 	}
 	return true, nil
 }

@@ -108,6 +108,21 @@ type rangeItem struct {
 	rowType   types.OID
 }
 
+// place is where the rows of a scan have a column: they hold those that are read only, which
+// are few of the thirty or so of a system table.
+func (r *rangeItem) place(column int) int {
+	if r == nil || r.kind != rangeRelation {
+		return column
+	}
+	at := 0
+	for _, isRead := range r.used[:column] {
+		if isRead {
+			at++
+		}
+	}
+	return at
+}
+
 // rangeCall is a function in FROM and how many columns it makes. Of a function that returns one
 // value that is no record, spreads is false.
 type rangeCall struct {

@@ -125,6 +125,7 @@ func (x *execution) column(e *columnExpr) evaluator {
 			return types.Value{Elems: row[:width:width], Shape: shape}, nil
 		}
 	}
+	column = e.item.place(column)
 	switch e.level {
 	case 0:
 		return func(f *frame) (types.Value, error) {

@@ -65,10 +65,16 @@ type scanProgram struct {
 	conditions []evaluator
 	values     [][]evaluator
 	arrays     []evaluator
+	read       []int // the columns that are read
 }
 
 func (n *scanNode) compile(x *execution) (opener, error) {
 	p := &scanProgram{node: n, x: x, values: make([][]evaluator, len(n.filters)), arrays: make([]evaluator, len(n.filters))}
+	for i, isRead := range n.item.used {
+		if isRead {
+			p.read = append(p.read, i)
+		}
+	}
 	var err error
 	if p.conditions, err = x.compileAll(n.conditions); err != nil {
 		return nil, err
@@ -182,38 +188,62 @@ func (p *scanProgram) direct(f *frame, filters []schema.Filter) (iterator, error
 	if err != nil {
 		return nil, err
 	}
-	return &scanRows{program: p, frame: f, rows: rows}, nil
+	return &scanRows{program: p, frame: f, source: p.source(rows)}, nil
+}
+
+// scanSource reads the rows of a relation and narrows them to the columns that are read.
+type scanSource struct {
+	x     *execution
+	item  *rangeItem
+	rows  schema.Rows
+	wide  []types.Value // a row with all its columns, behind which the system's stand
+	read  []int         // the columns of a narrow row
+	count int64
+}
+
+func (p *scanProgram) source(rows schema.Rows) scanSource {
+	s := scanSource{x: p.x, item: p.node.item, rows: rows, read: p.read}
+	s.wide = make([]types.Value, max(len(s.item.columns), len(s.item.used)))
+	return s
+}
+
+// next reads a row, which is nil after the last.
+func (s *scanSource) next() ([]types.Value, error) {
+	if err := s.x.budget.step(); err != nil {
+		return nil, err
+	}
+	columns := len(s.item.columns)
+	ok, err := s.rows.Next(s.wide[:columns:columns])
+	if err != nil || !ok {
+		return nil, err
+	}
+	s.count++
+	if len(s.wide) > columns {
+		systemValues(s.wide[columns:], s.item.relation, s.count)
+	}
+	row := s.x.row(len(s.read))
+	for i, column := range s.read {
+		row[i] = s.wide[column]
+	}
+	return row, nil
 }
 
 type scanRows struct {
 	program *scanProgram
 	frame   *frame
-	rows    schema.Rows
-	count   int64
+	source  scanSource
 }
-
-// width is how many values a row has: system columns stand behind the others.
-func (n *scanNode) width() int { return max(len(n.item.columns), len(n.item.used)) }
 
 func (r *scanRows) next() (bool, error) {
 	p := r.program
 	n := p.node
-	columns := len(n.item.columns)
 	for {
-		if err := p.x.budget.step(); err != nil {
+		row, err := r.source.next()
+		if err != nil || row == nil {
 			return false, err
-		}
-		row := p.x.row(n.width())
-		ok, err := r.rows.Next(row[:columns:columns])
-		if err != nil || !ok {
-			return false, err
-		}
-		r.count++
-		if len(row) > columns {
-			systemValues(row[columns:], n.item.relation, r.count)
 		}
 		r.frame.slots[n.rng] = row
-		if ok, err = passes(p.conditions, r.frame); err != nil || ok {
+		if ok, err := passes(p.conditions, r.frame); err != nil || ok {
 			return ok, err
 		}
 		p.x.giveBack(row)
@@ -226,7 +256,7 @@ func (x *execution) giveBack(row []types.Value) {
 	x.spare = row
 }
 
-func (r *scanRows) close() { r.rows.Close() }
+func (r *scanRows) close() { r.source.rows.Close() }
 
 // systemValues fills in tableoid and its like: every row is visible to all, and its place
 // is its number.
@@ -292,26 +322,19 @@ func (p *scanProgram) makeIndex(column int, oid types.OID, filters []schema.Filt
 	}
 	defer rows.Close()
 	index := &scanIndex{rows: make(map[string][][]types.Value)}
-	columns := len(n.item.columns)
-	for number := int64(1); ; number++ {
-		if err := x.budget.step(); err != nil {
-			return nil, err
-		}
-		row := x.row(n.width())
-		ok, err := rows.Next(row[:columns:columns])
+	source, place := p.source(rows), n.item.place(column)
+	for {
+		row, err := source.next()
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
+		if row == nil {
 			return index, nil
-		}
-		if len(row) > columns {
-			systemValues(row[columns:], n.item.relation, number)
 		}
 		if err := x.budget.keep(rowBytes(row)); err != nil {
 			return nil, err
 		}
-		key := string(appendKey(nil, oid, row[column]))
+		key := string(appendKey(nil, oid, row[place]))
 		index.rows[key] = append(index.rows[key], row)
 	}
 }

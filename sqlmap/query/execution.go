@@ -60,7 +60,10 @@ const (
 
 // row allocates a row. A chunk is kept as long as any of its rows is.
 func (x *execution) row(width int) []types.Value {
-	if len(x.spare) == width && width > 0 {
+	if width == 0 {
+		return []types.Value{} // which is not nil: a row of NULLs is
+	}
+	if len(x.spare) == width {
 		out := x.spare
 		x.spare = nil
 		return out

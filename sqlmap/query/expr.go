@@ -49,6 +49,7 @@ type columnExpr struct {
 	rng    int // index in block.ranges
 	column int // wholeRow: the row as one value
 	name   string
+	item   *rangeItem // the range, if it is one that narrows its rows; else nil
 }
 
 const wholeRow = -1

@@ -265,7 +265,7 @@ func (a *analyzer) rangeColumn(r *rangeItem, rng, column int, c schema.Column, f
 		r.used = append(r.used, false)
 	}
 	r.used[column] = true
-	return &columnExpr{leaf: leaf{typing{oid: c.Type, typmod: c.Typmod, at: at, fields: fields}}, level: level, rng: rng, column: column, name: c.Name}
+	return &columnExpr{leaf: leaf{typing{oid: c.Type, typmod: c.Typmod, at: at, fields: fields}}, level: level, rng: rng, column: column, name: c.Name, item: r}
 }
 
 // findItem finds a name of FROM, qualified or not, and its level.
