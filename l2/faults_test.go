@@ -399,6 +399,7 @@ func TestWriteDoneInPart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.release()
+	settle(t, s) // the error is answered before the rest of the batch is committed
 	if get(t, s, "done") != "v" || get(t, s, "given up") != "-" || get(t, s, "behind it") != "-" {
 		t.Error("not what was done")
 	}
