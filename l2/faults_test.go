@@ -356,9 +356,10 @@ func writeErrorCase(t *testing.T, n int32, cause error, once bool) bool {
 // those that wait are done in the end.
 func TestLogOnFullDisk(t *testing.T) {
 	full := &switchable{err: syscall.ENOSPC, match: isWriteOf(isLog)}
+	clock := newClock()
 	cfg := testConfig(errorfs.Wrap(vfs.NewMem(), full))
 	cfg.MemTableBytes = memTableBytesFloor
-	cfg.TickInterval = time.Millisecond
+	cfg.TickInterval, cfg.Now = time.Millisecond, clock.Now
 	s := withNamespace(t, open(t, cfg))
 	put(t, s, "k", 10, "v")
 	full.on.Store(true)
@@ -377,7 +378,10 @@ func TestLogOnFullDisk(t *testing.T) {
 		t.Error("what waited is not there")
 	}
 	// A background flush that met the full disk too tries again a moment later.
-	awaitTrue(t, "the store recovers", func() bool { return !s.Stats().Degraded })
+	awaitTrue(t, "the store recovers", func() bool {
+		clock.advance(backgroundFailureFor)
+		return !s.Stats().Degraded
+	})
 }
 
 // A write whose caller gives up half way may be done in part: what is done is whole, and a
