@@ -114,6 +114,8 @@ func TestPsqlLogin(t *testing.T) {
 		{"certificate", "", certified + verify + showCert + "user=carol", encryption, "carol\n"},
 		{"certificate of another", "", certified + verify + showCert + "user=alice", encryption, `FATAL:  certificate authentication failed for user "alice"`},
 		{"no certificate", "", certified + verify + "user=carol", encryption, `FATAL:  certificate authentication failed for user "carol"`},
+		{"tells how a password was proved", "wonderland", secure + "user=alice", `SELECT system_user`, "scram-sha-256:alice\n"},
+		{"tells of a certificate", "", certified + verify + showCert + "user=carol", `SELECT system_user`, "cert:CN=carol.example\n"},
 		{"reads", "builder", secure + "user=bob", `SELECT count(*) FROM blob WHERE ns = 'web' AND key = 'k'`, "0\n"},
 		{"does not write", "builder", secure + "user=bob", `INSERT INTO blob (ns, key, value) VALUES ('web', 'k', 'x')`, "ERROR:  cannot execute INSERT in a read-only transaction"},
 		{"keeps to its namespaces", "builder", secure + "user=bob", `SELECT value FROM blob WHERE ns = 'bank' AND key = 'k'`, `ERROR:  permission denied for namespace "bank"`},

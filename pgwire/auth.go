@@ -43,6 +43,17 @@ func (c *conn) authenticate(user string) (Identity, error) {
 	return c.account.Identity, nil
 }
 
+// systemUser is the method and the name by which the client proved who it is.
+func (c *conn) systemUser(user string) string {
+	switch c.access.Method {
+	case MethodSCRAM:
+		return "scram-sha-256:" + user
+	case MethodCertificate:
+		return "cert:CN=" + c.peerName
+	}
+	return ""
+}
+
 // authenticatePassword runs SCRAM. All that distinguishes an unknown user from a wrong
 // password is in the log.
 func (c *conn) authenticatePassword(accounts *Accounts, user string) error {

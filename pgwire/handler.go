@@ -22,6 +22,7 @@ type ConnInfo struct {
 	Settings   []Setting // startup parameters and "options", in order; not user, database, replication, _pq_.*
 	RemoteAddr net.Addr
 	LocalAddr  net.Addr // where the client connected to
+	SystemUser string   // how the client proved who it is, as PostgreSQL's SYSTEM_USER; empty: it did not
 	Started    time.Time
 	IsTLS      bool
 	// Notifications is where others leave notifications for this client.

@@ -171,6 +171,7 @@ func (c *conn) openSession(m *startupMessage, identity Identity) error {
 		Settings:      m.settings,
 		RemoteAddr:    c.socket.RemoteAddr(),
 		LocalAddr:     c.socket.LocalAddr(),
+		SystemUser:    c.systemUser(m.user),
 		IsTLS:         c.encryption != nil,
 		Started:       c.server.now(),
 		Names:         c.names,

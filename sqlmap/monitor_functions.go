@@ -48,13 +48,10 @@ func endpoint(addr net.Addr, isAddress bool) types.Value {
 
 // systemUser is how the user was identified: NULL if nobody asked.
 func systemUser(s *session) types.Value {
-	if s.info.Backends == nil {
+	if s.info.SystemUser == "" {
 		return types.Null()
 	}
-	if _, areKnown := s.info.Backends.Users(); !areKnown {
-		return types.Null()
-	}
-	return types.OfText("scram-sha-256:" + s.info.User)
+	return types.OfText(s.info.SystemUser)
 }
 
 // currentQuery is the text that the client sent, or its beginning.

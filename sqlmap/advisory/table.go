@@ -157,8 +157,8 @@ func (t *Table) release(o *Owner, n int) {
 	}
 }
 
-// grant counts one more hold, for which there is room unless isCounted says that it is known
-// already. REQUIRES: t.mu held.
+// grant counts one more hold. REQUIRES: t.mu held; room for it was taken, unless the owner has
+// the lock in this mode at this depth already.
 func (l *lock) grant(o *Owner, m Mode, depth int) {
 	h := l.holders[o]
 	if h == nil {

@@ -7,8 +7,10 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"pgcache/pgwire"
@@ -45,6 +47,7 @@ func encodings() []implementation {
 			}
 			return number(int64(a[0].Bytes[i])), nil
 		}),
+		pure("uuid_extract_timestamp(uuid)", uuidTime),
 		pure("uuid_extract_version(uuid)", func(a []value) (value, error) {
 			if a[0].Bytes[8]&0xc0 != 0x80 { // another variant
 				return null()
@@ -315,4 +318,18 @@ func decode(args []value) (value, error) {
 		return types.OfBytes(out), nil
 	}
 	return value{}, errEncoding(args[1])
+}
+
+// uuidTime is when a UUID of version 1 was made; NULL of others.
+func uuidTime(a []value) (value, error) {
+	b := a[0].Bytes
+	if b[8]&0xc0 != 0x80 {
+		return null()
+	}
+	const version1, gregorian = 1, 122192928000000000 // 100 ns from 1582 to 1970
+	if b[6]>>4 != version1 {
+		return null()
+	}
+	ticks := int64(binary.BigEndian.Uint16(b[6:])&0x0fff)<<48 | int64(binary.BigEndian.Uint16(b[4:]))<<32 | int64(binary.BigEndian.Uint32(b))
+	return types.OfTime(time.UnixMicro((ticks - gregorian) / 10)), nil
 }

@@ -157,7 +157,7 @@ func documents() []implementation {
 				return finish(c, doc, err)
 			}))
 	}
-	return append(out,
+	return append(append(out, prettyDocuments()...),
 		call("row_to_json(record)", func(c *schema.Call, a []value) (value, error) {
 			doc, err := appendJSON(nil, c, argumentType(c, 0), a[0], 0)
 			return bytesOf(doc), err
@@ -171,6 +171,28 @@ func documents() []implementation {
 			err := json.Indent(&out, a[0].Bytes, "", "    ")
 			return bytesOf(out.Bytes()), err
 		}))
+}
+
+// prettyDocuments have each element of the outermost level on a line.
+func prettyDocuments() []implementation {
+	return []implementation{
+		call("row_to_json(record,bool)", func(c *schema.Call, a []value) (value, error) {
+			if !a[1].IsTrue() || a[0].Shape == nil {
+				doc, err := appendJSON(nil, c, argumentType(c, 0), a[0], 0)
+				return bytesOf(doc), err
+			}
+			doc, err := appendJSONRecord(nil, c, a[0], ",\n ", 0)
+			return bytesOf(doc), err
+		}),
+		call("array_to_json(anyarray,bool)", func(c *schema.Call, a []value) (value, error) {
+			separator := ","
+			if a[1].IsTrue() {
+				separator = ",\n "
+			}
+			doc, err := appendJSONArray(nil, c, elementType(c, 0), a[0], a[0].Dims(), separator, 0)
+			return bytesOf(doc), err
+		}),
+	}
 }
 
 // finishJSON checks the length, and gives jsonb its layout.
@@ -213,10 +235,10 @@ func appendJSON(dst []byte, c *schema.Call, t types.OID, v value, depth int) ([]
 		return types.AppendJSONString(dst, isoTime(c, t, v)), nil
 	}
 	if elem := elementOf(c, t); elem != 0 {
-		return appendJSONArray(dst, c, elem, v, v.Dims(), depth)
+		return appendJSONArray(dst, c, elem, v, v.Dims(), ",", depth)
 	}
 	if v.Shape != nil && len(v.Shape.Fields) > 0 {
-		return appendJSONRecord(dst, c, v, depth)
+		return appendJSONRecord(dst, c, v, ",", depth)
 	}
 	return types.AppendJSONString(dst, types.AppendText(nil, t, v, &c.Style)), nil
 }
@@ -246,7 +268,7 @@ func isoTime(c *schema.Call, t types.OID, v value) []byte {
 	return s
 }
 
-func appendJSONArray(dst []byte, c *schema.Call, elem types.OID, v value, dims []types.Dim, depth int) ([]byte, error) {
+func appendJSONArray(dst []byte, c *schema.Call, elem types.OID, v value, dims []types.Dim, separator string, depth int) ([]byte, error) {
 	dst = append(dst, '[')
 	if len(dims) > 0 {
 		size := len(v.Elems) / int(max(dims[0].Length, 1))
@@ -255,11 +277,11 @@ func appendJSONArray(dst []byte, c *schema.Call, elem types.OID, v value, dims [
 				return nil, err
 			}
 			if i > 0 {
-				dst = append(dst, ',')
+				dst = append(dst, separator...)
 			}
 			var err error
 			if len(dims) > 1 {
-				dst, err = appendJSONArray(dst, c, elem, value{Elems: v.Elems[i*size : (i+1)*size]}, dims[1:], depth+1)
+				dst, err = appendJSONArray(dst, c, elem, value{Elems: v.Elems[i*size : (i+1)*size]}, dims[1:], ",", depth+1)
 			} else {
 				dst, err = appendJSON(dst, c, elem, v.Elems[i], depth+1)
 			}
@@ -271,11 +293,11 @@ func appendJSONArray(dst []byte, c *schema.Call, elem types.OID, v value, dims [
 	return append(dst, ']'), nil
 }
 
-func appendJSONRecord(dst []byte, c *schema.Call, v value, depth int) ([]byte, error) {
+func appendJSONRecord(dst []byte, c *schema.Call, v value, separator string, depth int) ([]byte, error) {
 	dst = append(dst, '{')
 	for i, e := range v.Elems {
 		if i > 0 {
-			dst = append(dst, ',')
+			dst = append(dst, separator...)
 		}
 		dst = append(types.AppendJSONString(dst, v.Shape.Fields[i].Name), ':')
 		var err error

@@ -26,7 +26,7 @@ func All() []schema.Implementation {
 		aggregates(), statistics(), orderedSets(), collections(),
 		descriptions(), definitions(), functionDefinitions(), visibility(), privileges(), privilegeLists(), sizes(), server(), informationSchema(),
 		counters(), walPlaces(), serverFiles(), identities(), validation(), sequences(), absent(),
-		bitStrings(), byteStrings(), addressArithmetic(), plumbing(), zonedClocks(), accessLists(), degrees(), oddments(),
+		bitStrings(), byteStrings(), addressArithmetic(), supportFunctions(), zonedClocks(), accessLists(), degrees(), wholes(), unicodes(), arraySamples(),
 	)
 }
 

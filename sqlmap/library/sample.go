@@ -3,6 +3,7 @@ package library
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"pgcache/pgwire"
 	"pgcache/sqlmap/schema"
@@ -38,4 +39,42 @@ func samplePercentage(v value) (float64, error) {
 		return 0, pgwire.Errorf(pgwire.CodeInvalidTablesampleArgument, "sample percentage must be between 0 and 100")
 	}
 	return v.Float, nil
+}
+
+// arraySamples are elements of arrays by chance.
+func arraySamples() []implementation {
+	return []implementation{
+		call("array_shuffle(anyarray)", func(_ *schema.Call, a []value) (value, error) { return sampleOf(a[0], firstLength(a[0])) }),
+		call("array_sample(anyarray,int4)", func(_ *schema.Call, a []value) (value, error) {
+			if n := firstLength(a[0]); a[1].Int < 0 || a[1].Int > n {
+				return value{}, invalidParameter("sample size must be between 0 and %d", n)
+			}
+			return sampleOf(a[0], a[1].Int)
+		}),
+	}
+}
+
+// firstLength is the length of an array's first dimension.
+func firstLength(v value) int64 {
+	if dims := v.Dims(); len(dims) > 0 {
+		return int64(dims[0].Length)
+	}
+	return 0
+}
+
+// sampleOf are n of an array's elements, or of its slices, in any order.
+func sampleOf(v value, n int64) (value, error) {
+	length := firstLength(v)
+	if length == 0 || n == 0 {
+		return types.OfArray(nil), nil
+	}
+	size := len(v.Elems) / int(length)
+	order := rand.Perm(int(length))[:n]
+	var elems []value
+	for _, i := range order {
+		elems = append(elems, v.Elems[i*size:(i+1)*size]...)
+	}
+	dims := slices.Clone(v.Dims())
+	dims[0] = types.Dim{Length: int32(n), Lower: dims[0].Lower}
+	return value{Elems: elems, Shape: &types.Shape{Dims: dims}}, nil
 }

@@ -259,6 +259,20 @@ func listings() []implementation {
 				return value{Elems: []value{text(k.Word), types.OfBytes([]byte{k.Kind}), boolean(k.IsLabel), text(kinds[k.Kind]), text(label)}}
 			}), nil
 		}),
+		list("pg_get_wait_events()", func(c *schema.Call, _ []value) ([]value, error) {
+			return []value{
+				c.Row(text("Client"), text("ClientRead"), text("The session waits for its client.")),
+				c.Row(text("Lock"), text("advisory"), text("The session waits for an advisory lock.")),
+			}, nil
+		}),
+		list("pg_config()", func(c *schema.Call, _ []value) ([]value, error) {
+			var out []value
+			for _, name := range strings.Fields(`BINDIR DOCDIR HTMLDIR INCLUDEDIR PKGINCLUDEDIR INCLUDEDIR-SERVER LIBDIR PKGLIBDIR LOCALEDIR MANDIR SHAREDIR
+				SYSCONFDIR PGXS CONFIGURE CC CPPFLAGS CFLAGS CFLAGS_SL LDFLAGS LDFLAGS_EX LDFLAGS_SL LIBS`) {
+				out = append(out, c.Row(text(name), text("not recorded")))
+			}
+			return append(out, c.Row(text("VERSION"), text("PostgreSQL "+catalog.PostgresVersion))), nil
+		}),
 		list("pg_timezone_names()", func(c *schema.Call, _ []value) ([]value, error) {
 			var out []value
 			for _, name := range types.ZoneNames() {

@@ -11,7 +11,7 @@ import (
 	"pgcache/sqlmap/types"
 )
 
-// walBytesMax is the size of the files that places in PostgreSQL's log are named by.
+// walFileBytes is the size of the files that places in PostgreSQL's log are named by.
 const walFileBytes = 16 << 20
 
 // walPlaces are functions of places in a write-ahead log. pgcache has none of PostgreSQL's
